@@ -1,0 +1,40 @@
+"""partwise: non-negative matrix factorization for the life sciences.
+
+Public names are loaded on first use, so that importing the package costs little.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+#: public name -> (module, attribute)
+_PUBLIC: dict[str, tuple[str, str]] = {
+    "MiniBatchNMF": ("partwise.factorize", "MiniBatchNMF"),
+    "NMF": ("partwise.factorize", "NMF"),
+    "leiden": ("partwise.graph", "leiden"),
+    "load": ("partwise.io", "load_model"),
+    "neighbors": ("partwise.graph", "neighbors"),
+    "open": ("partwise.io", "open_table"),
+    "save": ("partwise.io", "save_model"),
+    "simulate_neighborhoods": ("partwise.datasets", "simulate_neighborhoods"),
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        module, attribute = _PUBLIC[name]
+        value = getattr(importlib.import_module(module), attribute)
+        globals()[name] = value
+        return value
+    if name in ("workflows", "datasets", "figures", "graph", "io", "metrics", "exceptions"):
+        return importlib.import_module(f"partwise.{name}")
+    raise AttributeError(f"module 'partwise' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_PUBLIC))
