@@ -1,0 +1,1 @@
+"""What every room needs: threads, random generators, progress, atomic writes, memory, logging."""
