@@ -34,7 +34,7 @@ def test_an_error_leaves_the_old_file_and_no_rest(tmp_path, error):
 
 
 def test_a_full_disk_says_so(tmp_path):
-    with pytest.raises(ResourceError, match="no space is left") as caught:  # noqa: SIM117
+    with pytest.raises(ResourceError, match="no space is left") as caught:
         with atomic_path(tmp_path / "a") as temporary:
             temporary.write_text("half")
             raise OSError(errno.ENOSPC, "No space left on device", str(temporary))

@@ -176,7 +176,7 @@ def _forget_pool() -> None:
 
 
 class _SingleThreadBlas:
-    """Counts who wants BLAS single-threaded; the first sets it, the last restores it.
+    """Counts who wants BLAS single-threaded; the last who leaves restores what the first found.
 
     Without the count, two threads whose stays overlap would restore each other's setting.
     """
@@ -188,35 +188,45 @@ class _SingleThreadBlas:
         """Forget all stays."""
         self._lock = threading.Lock()
         self._stays = 0
-        self._limit: Any = None
+        self._before: list[int] = []
 
     def enter(self) -> None:
         """Begin a stay."""
+        libraries = _blas_libraries()
         with self._lock:
             if self._stays == 0:
-                self._limit = _controller().limit(limits=1, user_api="blas")
+                self._before = [library.num_threads for library in libraries]
             self._stays += 1
+            # every time, because a BLAS on OpenMP keeps the number per thread
+            for library in libraries:
+                _set_blas_threads(library, 1)
 
     def leave(self) -> None:
         """End a stay."""
         with self._lock:
             self._stays -= 1
             if self._stays == 0:
-                self._limit.restore_original_limits()
-                self._limit = None
+                for library, number in zip(_blas_libraries(), self._before, strict=True):
+                    _set_blas_threads(library, number)
 
 
 _blas = _SingleThreadBlas()
 
 
 @functools.cache
-def _controller() -> Any:
-    """Return the controller of all BLAS libraries; finding them takes milliseconds, so once."""
+def _blas_libraries() -> list[Any]:
+    """Return threadpoolctl's handles of all BLAS libraries; finding them takes ms, so once."""
     import numpy  # noqa: F401  (they must be loaded to be found)
     import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _set_blas_threads(library: Any, number: int) -> None:
+    # since 3.8 the public call works only in the thread that called it first; the last who leaves
+    # may be another, so take the call beneath it where there is one
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(number)
 
 
 @contextlib.contextmanager
