@@ -1,0 +1,25 @@
+"""Neighbours, graphs, communities, and pictures of them."""
+
+from __future__ import annotations
+
+from partwise.graph.cluster import RowClustering, cluster_rows
+from partwise.graph.distinct import DistinctRows, distinct_rows
+from partwise.graph.leiden import canonical_labels, leiden, partition_quality
+from partwise.graph.morton import morton_order
+from partwise.graph.neighbors import neighbors
+from partwise.graph.weights import Graph, connectivities, graph_from_matrix
+
+__all__ = [
+    "DistinctRows",
+    "Graph",
+    "RowClustering",
+    "canonical_labels",
+    "cluster_rows",
+    "connectivities",
+    "distinct_rows",
+    "graph_from_matrix",
+    "leiden",
+    "morton_order",
+    "neighbors",
+    "partition_quality",
+]
