@@ -1,0 +1,193 @@
+"""Identifiers of rows: collected from a stream, kept exactly and small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from partwise.io.columns import shown
+
+__all__ = ["Identifiers", "find_duplicate", "identifying_columns", "row_numbers"]
+
+#: The column whose whole numbers are kept as numbers.
+NUMBER_COLUMN = "label"
+#: Beyond this many distinct values, and if most rows differ, categories save nothing.
+_MANY = 2**16
+
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+
+def row_numbers(n: int) -> pd.DataFrame:
+    """Return the identifiers of a matrix without names: its rows, counted from 0."""
+    return pd.DataFrame({"row": np.arange(n, dtype=np.int32 if n < 2**31 else np.int64)})
+
+
+class Identifiers:
+    """Collects the identifier columns of a table, batch by batch.
+
+    Parameters
+    ----------
+    names
+        Names of the columns.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._columns = {name: _Collected(name == NUMBER_COLUMN) for name in names}
+
+    @staticmethod
+    def read_type(name: str) -> pa.DataType:
+        """Return the type as which a parser should hand over the column `name`."""
+        return pa.string() if name == NUMBER_COLUMN else _DICTIONARY
+
+    def add(self, batch: Sequence[pa.Array]) -> None:
+        """Add the next rows, one array of text per column."""
+        for column, array in zip(self._columns.values(), batch, strict=True):
+            column.add(array)
+
+    def finish(self) -> tuple[pd.DataFrame, list[str]]:
+        """Return the identifiers and notes about them."""
+        frame = pd.DataFrame({name: column.finish() for name, column in self._columns.items()})
+        notes = [
+            f"column {name!r} is empty in {column.empty:,} rows"
+            for name, column in self._columns.items()
+            if column.empty
+        ]
+        return frame, notes
+
+    def find(self, text: str) -> str | None:
+        """Return the first column in which a value contains `text`."""
+        for name, column in self._columns.items():
+            if column.contains(text):
+                return name
+        return None
+
+
+class _Collected:
+    """One column: integers as long as every value is one in its plain form, then text."""
+
+    def __init__(self, numbers: bool) -> None:
+        self._numbers: list[np.ndarray] | None = [] if numbers else None
+        self._texts: list[pa.DictionaryArray] = []
+        self.empty = 0
+
+    def add(self, array: pa.Array) -> None:
+        if self._numbers is not None:
+            numbers = plain_integers(array)
+            if numbers is not None:
+                self._numbers.append(numbers)
+                return
+            for earlier in self._numbers:
+                self._texts.append(_encoded(pa.array(earlier).cast(pa.string())))
+            self._numbers = None
+        encoded = _encoded(array)
+        blank = pc.index(encoded.dictionary, "").as_py()
+        if blank >= 0:
+            self.empty += int(np.count_nonzero(encoded.indices.to_numpy() == blank))
+        self._texts.append(encoded)
+
+    def contains(self, text: str) -> bool:
+        """Whether any value contains `text`."""
+        return any(
+            pc.any(pc.match_substring(chunk.dictionary, text)).as_py() for chunk in self._texts
+        )
+
+    def finish(self) -> Any:
+        if self._numbers is not None:
+            return smallest_integers(
+                np.concatenate(self._numbers) if self._numbers else np.empty(0, np.int64)
+            )
+        return categories(pa.chunked_array(self._texts, type=_DICTIONARY))
+
+
+def _encoded(array: pa.Array) -> pa.DictionaryArray:
+    return array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode()
+
+
+def plain_integers(array: pa.Array) -> np.ndarray | None:
+    """Return text as int64, or None if writing the numbers would not give the same text."""
+    try:
+        numbers = array.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    if not pc.all(
+        pc.equal(numbers.cast(pa.string()), array), skip_nulls=False, min_count=0
+    ).as_py():
+        return None
+    return numbers.to_numpy()
+
+
+def smallest_integers(numbers: np.ndarray) -> np.ndarray:
+    """Return the numbers as int32 if they fit."""
+    limits = np.iinfo(np.int32)
+    fits = numbers.size == 0 or (numbers.min() >= limits.min and numbers.max() <= limits.max)
+    return numbers.astype(np.int32) if fits else numbers
+
+
+def categories(chunks: pa.ChunkedArray) -> Any:
+    """Return text as categories in the order of first appearance; as text if most rows differ."""
+    whole = chunks.unify_dictionaries().combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):  # what combine_chunks gives for no or huge chunks
+        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], _DICTIONARY)
+    if len(whole.dictionary) > max(_MANY, len(whole) // 2):
+        return pd.array(whole.cast(pa.string()), dtype="string[pyarrow]")
+    return pd.Categorical.from_codes(whole.indices.to_numpy(), whole.dictionary.to_pylist())
+
+
+def identifying_columns(names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the columns that together name a row, and whether they must be unique."""
+    if "fov" in names and "label" in names:
+        return ("fov", "label"), True
+    return tuple(names), False
+
+
+def find_duplicate(ids: pd.DataFrame, columns: Sequence[str]) -> tuple[int, int, int] | None:
+    """Return (first row, a later row with the same identifiers, number of such later rows)."""
+    keys = _keys([_codes(ids[name]) for name in columns])
+    if keys is None:
+        again = ids.duplicated(list(columns)).to_numpy()
+    else:
+        ordered = np.sort(keys)
+        if not np.any(ordered[1:] == ordered[:-1]):
+            return None
+        again = pd.Series(keys).duplicated().to_numpy()
+    later = int(np.argmax(again))
+    if not again[later]:
+        return None
+    same = np.ones(len(ids), dtype=bool)
+    for name in columns:
+        same &= (ids[name] == ids[name].iloc[later]).to_numpy(dtype=bool)
+    return int(np.argmax(same)), later, int(again.sum())
+
+
+def _codes(column: pd.Series) -> np.ndarray:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy()
+    if column.dtype.kind in "iu":
+        return column.to_numpy()
+    return pd.factorize(column)[0]
+
+
+def _keys(codes: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Return one number per row, equal where all codes are; None if int64 cannot hold it."""
+    total = np.zeros(len(codes[0]) if codes else 0, dtype=np.int64)
+    size = 1
+    for code in codes:
+        if code.size == 0:
+            return total
+        low, high = int(code.min()), int(code.max())
+        size *= high - low + 1
+        if size >= 2**62:
+            return None
+        total *= high - low + 1
+        total += code.astype(np.int64) - low
+    return total
+
+
+def duplicate_text(ids: pd.DataFrame, columns: Sequence[str], row: int) -> str:
+    """Return the identifiers of one row as text."""
+    return ", ".join(f"{name} {ids[name].iloc[row]!s}" for name in columns) or shown([])

@@ -1,0 +1,255 @@
+"""Text tables: one pass over the file, into float32 rows and small identifiers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from partwise.exceptions import DataError
+from partwise.io import locate
+from partwise.io.checks import ValueCheck
+from partwise.io.columns import DEFAULT_ID_COLUMNS, Columns, choose_columns
+from partwise.io.identifiers import (
+    Identifiers,
+    duplicate_text,
+    find_duplicate,
+    identifying_columns,
+    row_numbers,
+)
+from partwise.io.sniff import Dialect, encoding_note, open_bytes, single_byte_encoding, sniff
+from partwise.io.spool import Spool, SpoolSource
+from partwise.utils.progress import Progress
+
+__all__ = ["Parsed", "read_text"]
+
+_BLOCK = 2**19
+_LARGEST_BLOCK = 2**26
+
+
+class Parsed(NamedTuple):
+    """Identifiers, feature names, values and notes of a file."""
+
+    ids: pd.DataFrame
+    features: tuple[str, ...]
+    matrix: Any
+    notes: list[str]
+
+
+class _BadValueError(Exception):
+    """A block holds a value that cannot be used."""
+
+
+def read_text(
+    path: Path,
+    *,
+    id_columns: Sequence[str] | None,
+    features: Sequence[str] | None,
+    spool_dir: Path | None,
+    memory_limit: int,
+    n_threads: int,
+    progress: Progress,
+    block_bytes: int | None = None,
+) -> Parsed:
+    """Read a delimited text table.
+
+    Parameters
+    ----------
+    path
+        CSV or TSV, plain or compressed (gzip, zstd, bzip2).
+    id_columns, features, spool_dir, memory_limit, n_threads, progress
+        As in `open_table`.
+    block_bytes
+        Bytes parsed at a time; chosen by the width of the table if None. Never changes the result.
+
+    Returns
+    -------
+    Parsed
+        What the file holds.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be used; names row and column.
+    """
+    wanted = DEFAULT_ID_COLUMNS if id_columns is None else tuple(id_columns)
+    try:
+        dialect = sniff(path, wanted)
+        columns = choose_columns(
+            dialect.header, path=path, id_columns=id_columns, features=features
+        )
+        block = block_bytes or min(max(_BLOCK, 64 * dialect.record_bytes), _LARGEST_BLOCK)
+        reader = _Reader(path, columns, spool_dir, memory_limit, n_threads > 1, block, progress)
+        dialect = _read_until_right(reader, dialect)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+            raise
+        raise DataError(_damage_text(error), path=path) from error
+    ids, notes = _identified(reader, dialect)
+    notes = [*dialect.notes, *columns.notes, *notes, *reader.check.notes(columns.feature_names)]
+    matrix = reader.spool.finish(reader.check.n_rows)
+    return Parsed(ids, columns.feature_names, matrix, notes)
+
+
+def _read_until_right(reader: _Reader, dialect: Dialect) -> Dialect:
+    """Read with the sniffed dialect; where later lines show another, read once more with that."""
+    path, columns = reader.path, reader.columns
+    while True:
+        try:
+            reader.read(dialect)
+            return dialect
+        except (pa.ArrowInvalid, _BadValueError) as error:
+            try:
+                found = locate.faults(path, dialect, columns)
+            except UnicodeDecodeError as undecodable:
+                name = single_byte_encoding(undecodable.object)
+                notes = (*dialect.notes, encoding_note(name))
+                dialect = dataclasses.replace(dialect, encoding=name, notes=notes)
+                continue
+            if found and dialect.decimal == "." and not dialect.points and _comma(found[0]):
+                note = f"numbers have a decimal comma (such as {found[0].text.strip()})"
+                dialect = dataclasses.replace(
+                    dialect, decimal=",", points=True, notes=(*dialect.notes, note)
+                )
+                continue
+            if found:
+                locate.raise_faults(path, found)
+            raise DataError(f"the text cannot be read as a table: {error}", path=path) from error
+
+
+def _comma(fault: locate.Fault) -> bool:
+    return fault.column is not None and locate.decimal_comma(fault.text)
+
+
+def _damage_text(error: OSError) -> str:
+    text = str(error)
+    if "runcated" in text:
+        return (
+            "the compressed file ends too early: it was cut off while it was copied or written; "
+            "fetch or make it again"
+        )
+    return f"the file cannot be read to its end, it may be damaged ({text})"
+
+
+def _identified(reader: _Reader, dialect: Dialect) -> tuple[pd.DataFrame, list[str]]:
+    """Return the identifiers after the checks that need all rows."""
+    path, n = reader.path, reader.check.n_rows
+    if n == 0:
+        raise DataError("the file has a header but no rows", path=path)
+    if n == 1:
+        raise DataError("the file has only one row; at least 2 are needed", path=path)
+    if not reader.columns.ids:
+        return row_numbers(n), []
+    if reader.ids.find("\0"):
+        locate.raise_faults(path, locate.faults(path, dialect, reader.columns))
+    ids, notes = reader.ids.finish()
+    names, unique = identifying_columns(reader.columns.id_names)
+    again = find_duplicate(ids, names)
+    if again is None:
+        return ids, notes
+    first, later, times = again
+    if not unique:
+        notes.append(f"{times:,} rows share their identifiers ({', '.join(names)}) with an earlier")
+        return ids, notes
+    lines = locate.lines_of_rows(path, dialect, (first, later))
+    more = f"; {times:,} rows repeat an earlier one" if times > 1 else ""
+    raise DataError(
+        f"{duplicate_text(ids, names, later)} is in line {lines[0]} already: each cell must be "
+        f"there once{more} (rows are lines of the file; the header is line 1)",
+        path=path,
+        row=lines[1],
+        column=names[-1],
+    )
+
+
+class _Reader:
+    """One pass over a text file with a given dialect."""
+
+    def __init__(
+        self,
+        path: Path,
+        columns: Columns,
+        folder: Path | None,
+        memory_limit: int,
+        use_threads: bool,
+        block_bytes: int,
+        progress: Progress,
+    ) -> None:
+        self.path = path
+        self.columns = columns
+        self._make_spool = lambda: Spool(len(columns.features), memory_limit, folder)
+        self._use_threads = use_threads
+        self._block_bytes = block_bytes
+        self._progress = progress
+        self._clear()
+
+    def _clear(self) -> None:
+        self.spool = self._make_spool()
+        self.check = ValueCheck(len(self.columns.features))
+        self.ids = Identifiers(self.columns.id_names)
+
+    def read(self, dialect: Dialect) -> None:
+        """Parse the file; afterwards `spool`, `check` and `ids` hold all of it."""
+        self._clear()
+        size = max(1, self.path.stat().st_size // 2**20)
+        stream, raw = open_bytes(self.path, dialect.compression)
+        try:
+            with stream, self._progress.stage(f"read {self.path.name} (MB)", size) as stage:
+                skip = dialect.header_bytes
+                while skip > 0:
+                    skip -= len(stream.read(skip))
+                shown = 0
+                for batch in self._batches(stream, dialect):
+                    self._take(batch)
+                    done = min(size, raw.tell() // 2**20)
+                    stage.advance(done - shown)
+                    shown = done
+        except BaseException:
+            self.spool.close()
+            raise
+
+    def _batches(self, stream: Any, dialect: Dialect) -> Any:
+        # positions as names: the file's own may repeat in columns that are not read
+        names = [str(j) for j in range(len(dialect.header))]
+        ids = {str(j): Identifiers.read_type(dialect.header[j]) for j in self.columns.ids}
+        values = {str(j): pa.float32() for j in self.columns.features}
+        try:
+            return pa_csv.open_csv(
+                stream,
+                read_options=pa_csv.ReadOptions(
+                    use_threads=self._use_threads,
+                    block_size=self._block_bytes,
+                    column_names=names,
+                    encoding=dialect.encoding,
+                ),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=dialect.delimiter, newlines_in_values=True
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=ids | values,
+                    include_columns=[*ids, *values],
+                    null_values=[],
+                    strings_can_be_null=False,
+                    decimal_point=dialect.decimal,
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" in str(error):
+                return []
+            raise
+
+    def _take(self, batch: pa.RecordBatch) -> None:
+        n_ids = len(self.columns.ids)
+        rows = self.spool.room(batch.num_rows)
+        for j in range(rows.shape[1]):
+            rows[:, j] = batch.column(n_ids + j).to_numpy()
+        with np.errstate(invalid="ignore"):
+            if self.check.add(rows):
+                raise _BadValueError
+        self.ids.add([batch.column(j) for j in range(n_ids)])
