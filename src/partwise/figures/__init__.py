@@ -1,0 +1,37 @@
+"""Figures: tables and arrays in, matplotlib figures out; no pyplot, no global state."""
+
+from __future__ import annotations
+
+from partwise.figures.clusters import agreement_heatmap, cluster_sizes, embedding
+from partwise.figures.composition import composition
+from partwise.figures.factors import loss_curve, programs_heatmap, usage_by_cluster
+from partwise.figures.style import (
+    GREY,
+    OKABE_ITO,
+    cluster_colors,
+    colors_for,
+    display_name,
+    elide,
+    message_figure,
+    palette,
+    render,
+)
+
+__all__ = [
+    "GREY",
+    "OKABE_ITO",
+    "agreement_heatmap",
+    "cluster_colors",
+    "cluster_sizes",
+    "colors_for",
+    "composition",
+    "display_name",
+    "elide",
+    "embedding",
+    "loss_curve",
+    "message_figure",
+    "palette",
+    "programs_heatmap",
+    "render",
+    "usage_by_cluster",
+]

@@ -1,0 +1,127 @@
+"""The heatmap that several figures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from partwise.figures.style import FULL_WIDTH, SCALE, new_figure, text_on
+
+__all__ = ["diagonal_order", "heatmap"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_LETTER = 0.068  # width of a letter of a tick label, inches, with some air
+_ANNOTATED_COLUMNS = 12
+_ANNOTATED_ROWS = 40
+_ROW = 0.235  # inches
+_SMALLEST_ROW = 0.135  # inches: the height of the smallest tick label
+
+
+def diagonal_order(values: FloatArray) -> npt.NDArray[np.intp]:
+    """Order rows by the column that is largest in them, then by how large, so blocks appear."""
+    if values.shape[1] == 0:
+        return np.arange(values.shape[0])
+    best = values.argmax(axis=1)
+    return np.lexsort((-values.max(axis=1), best))
+
+
+def heatmap(
+    values: FloatArray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    scale_label: str,
+    row_label: str = "",
+    column_label: str = "",
+    digits: int = 2,
+    top: float | None = None,
+) -> Figure:
+    """Draw a matrix as coloured cells with its row and column names.
+
+    Parameters
+    ----------
+    values
+        The matrix, rows x columns; the scale runs from 0 to `top`, by default the largest value.
+    rows, columns
+        Labels; where they would not fit only every second, third, ... is drawn.
+    scale_label, row_label, column_label
+        Labels of the colour bar and the axes.
+    digits
+        Decimals of the values written in the cells when there are few.
+
+    Returns
+    -------
+    Figure
+        One axes and its colour bar.
+    """
+    n_rows, n_columns = values.shape
+    label_width = min(2.4, _LETTER * max(map(len, rows), default=0))
+    column_height = _LETTER * max((len(line) for name in columns for line in name.split("\n")))
+    extra = 1.35 + (0.25 if row_label else 0.0)
+    cell = float(np.clip((FULL_WIDTH - label_width - extra) / n_columns, 0.01, 0.75))
+    upright = column_height <= cell - 0.04
+    row = _ROW if n_rows <= 40 else max(_SMALLEST_ROW, _ROW * 40 / n_rows)
+    row = min(row, 9.5 / n_rows)
+    lines = 1 + max(name.count("\n") for name in columns)
+    head = 0.16 * lines if upright else min(column_height, 2.0)
+    height = n_rows * row + head + (0.25 if column_label else 0.0) + 0.25
+    width = max(label_width + extra + n_columns * cell, 3.2)
+    figure = new_figure(width, max(height, 1.7))
+    axes = figure.add_subplot()
+    top = float(top if top is not None else np.nanmax(values, initial=0.0)) or 1.0
+    mesh = axes.pcolormesh(
+        values,
+        cmap=SCALE,
+        vmin=0.0,
+        vmax=top,
+        rasterized=values.size > 3000,
+        edgecolors="white" if values.size <= 900 else "none",
+        linewidth=0.6 if values.size <= 900 else 0.0,
+    )
+    axes.invert_yaxis()
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    _label(axes.yaxis, rows, row, _SMALLEST_ROW * 0.98)
+    _label(axes.xaxis, columns, cell, 0.02 if upright else 0.145)
+    axes.tick_params(axis="x", top=True, bottom=False, labeltop=True, labelbottom=False)
+    if not upright:
+        axes.tick_params(axis="x", rotation=90)
+    axes.set_ylabel(row_label)
+    axes.set_xlabel(column_label)
+    axes.xaxis.set_label_position("top")
+    bar = figure.colorbar(mesh, ax=axes, label=scale_label, fraction=0.05, aspect=18, pad=0.02)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    if n_columns <= _ANNOTATED_COLUMNS and n_rows <= _ANNOTATED_ROWS and cell > 0.36:
+        _annotate(axes, values, top, digits)
+    return figure
+
+
+def _label(axis: object, names: Sequence[str], pitch: float, needed: float) -> None:
+    """Put names at the cells' centres, skipping as many as do not fit at `pitch` inches."""
+    step = max(1, int(np.ceil(needed / pitch)))
+    places = np.arange(0, len(names), step)
+    small = pitch * step < 0.18 and axis.axis_name == "y"  # type: ignore[attr-defined]
+    axis.set_ticks(  # type: ignore[attr-defined]
+        places + 0.5, [names[i] for i in places], **({"fontsize": 7.0} if small else {})
+    )
+
+
+def _annotate(axes: Axes, values: FloatArray, top: float, digits: int) -> None:
+    scale = mpl.colormaps[SCALE]
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            axes.text(
+                j + 0.5,
+                i + 0.5,
+                f"{value:.{digits}f}",
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color=text_on(scale(min(value / top, 1.0))),
+            )

@@ -1,0 +1,249 @@
+"""What all figures share: colours, type, sizes, and how names become labels.
+
+Colours. Up to eight groups take the palette of Okabe and Ito, which stays distinguishable with
+every common form of colour blindness. The next sixteen take darker and then lighter versions of
+the same eight, so a group differs from its neighbours in lightness where the hues are alike;
+beyond 24 colours repeat, and the figures identify groups by labels instead. Grey always means
+"not in a cluster" or "all others". Scales are viridis.
+
+Figures are plain `matplotlib.figure.Figure` objects: pyplot, and with it global state and windows,
+is never touched.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import warnings
+from collections.abc import Callable, Hashable, Iterable
+from typing import Literal, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+__all__ = [
+    "GREY",
+    "OKABE_ITO",
+    "SCALE",
+    "cluster_colors",
+    "colors_for",
+    "display_name",
+    "elide",
+    "message_figure",
+    "new_figure",
+    "palette",
+    "render",
+    "styled",
+    "text_on",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Okabe and Ito, Color Universal Design (2008); yellow and black last, because they carry least
+OKABE_ITO: tuple[str, ...] = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+    "#F0E442",
+    "#3A3A3A",
+)
+
+GREY = "#B8B8B8"
+INK = "#222222"
+FAINT = "#666666"
+SCALE = "viridis"
+
+#: the widest figure, inches; a report's column is as wide
+FULL_WIDTH = 7.2
+
+_RC = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.fontsize": 8.5,
+    "legend.title_fontsize": 8.5,
+    "legend.frameon": False,
+    "text.color": INK,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "partwise",
+}
+
+#: tried in turn for letters that DejaVu Sans, which comes with matplotlib, does not have
+_FALLBACK_FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans",
+    "Arial Unicode MS",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "WenQuanYi Zen Hei",
+    "Symbola",
+)
+
+
+@functools.cache
+def _fonts() -> tuple[str, ...]:
+    from matplotlib.font_manager import fontManager
+
+    present = {entry.name for entry in fontManager.ttflist}
+    return ("DejaVu Sans", *(name for name in _FALLBACK_FONTS if name in present))
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Run `function` with our style, whatever the user has set, and put theirs back after."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(_RC)
+            mpl.rcParams["font.family"] = list(_fonts())
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of that size in inches, which lays itself out without overlaps."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr]
+    return figure
+
+
+def message_figure(text: str) -> Figure:
+    """Return a figure that says why there is nothing to show."""
+    figure = new_figure(FULL_WIDTH, 0.7)
+    figure.text(0.5, 0.5, text, ha="center", va="center", color=FAINT)
+    return figure
+
+
+@styled
+def render(figure: Figure, fmt: Literal["svg", "png"] = "svg", *, dpi: int = 160) -> bytes:
+    """Return a figure as the bytes of an SVG or PNG file; equal figures give equal bytes.
+
+    Parameters
+    ----------
+    figure
+        Any matplotlib figure.
+    fmt
+        "svg" (text as outlines, so it looks the same everywhere) or "png".
+    dpi
+        Dots per inch of a PNG and of the rasterised parts of an SVG.
+
+    Returns
+    -------
+    bytes
+        The file.
+
+    Examples
+    --------
+    >>> from partwise.figures import message_figure, render
+    >>> render(message_figure("No cells."), "png")[1:4]
+    b'PNG'
+    """
+    stream = io.BytesIO()
+    metadata = {"Date": None, "Creator": None} if fmt == "svg" else {"Software": None}
+    with warnings.catch_warnings():
+        # a letter that no installed font has is drawn as a box: the tables hold the name
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        figure.savefig(stream, format=fmt, dpi=dpi, metadata=metadata)
+    return stream.getvalue()
+
+
+def palette(n: int) -> list[str]:
+    """Return `n` colours: Okabe-Ito, then its darker, then its lighter versions, then again.
+
+    Examples
+    --------
+    >>> from partwise.figures import palette
+    >>> palette(2)
+    ['#0072B2', '#E69F00']
+    """
+    darker = [_blend(color, "#000000", 0.45) for color in OKABE_ITO]
+    lighter = [_blend(color, "#FFFFFF", 0.55) for color in OKABE_ITO]
+    shades = [*OKABE_ITO, *darker, *lighter]
+    return [shades[i % len(shades)] for i in range(n)]
+
+
+def colors_for(names: Iterable[Hashable]) -> dict[Hashable, str]:
+    """Give each name a colour, in the order of the names."""
+    names = list(names)
+    return dict(zip(names, palette(len(names)), strict=True))
+
+
+def cluster_colors(clusters: Iterable[int]) -> dict[Hashable, str]:
+    """Give each cluster the colour of its number, so that it is the same in every figure.
+
+    Cluster -1, the isolated observations, is grey.
+    """
+    clusters = [int(cluster) for cluster in clusters]
+    shades = palette(max(clusters, default=-1) + 1)
+    return {cluster: GREY if cluster < 0 else shades[cluster] for cluster in clusters}
+
+
+def display_name(value: Hashable, longest: int = 28) -> str:
+    """Return the label of a group: cluster -1 is "isolated", and long names are elided."""
+    return "isolated" if _is_isolated(value) else elide(value, longest)
+
+
+def elide(value: object, longest: int = 28) -> str:
+    r"""Return a name as one line of at most `longest` characters, its middle cut out if needed.
+
+    Names often differ in their ends, so both ends are kept. Dollar signs are escaped, because
+    matplotlib would read what is between two of them as a formula.
+
+    Examples
+    --------
+    >>> from partwise.figures import elide
+    >>> elide("Tumour-associated macrophage, M2-like, CD163+", 24)
+    'Tumour-assocate…, CD163+'
+    """
+    text = " ".join(str(value).split()) or "(no name)"
+    text = "".join(letter if letter.isprintable() else "�" for letter in text)
+    if len(text) > longest:
+        tail = (longest - 1) // 3
+        text = f"{text[: longest - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
+    return text.replace("$", r"\$")
+
+
+def text_on(color: object) -> str:
+    """Return black or white, whichever can be read on `color` (WCAG relative luminance)."""
+    channels = [
+        channel / 12.92 if channel <= 0.03928 else ((channel + 0.055) / 1.055) ** 2.4
+        for channel in to_rgb(color)  # type: ignore[arg-type]
+    ]
+    luminance = 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+    return "#FFFFFF" if luminance < 0.2 else "#000000"
+
+
+def _is_isolated(value: object) -> bool:
+    return not isinstance(value, (str, bool)) and value == -1
+
+
+def _blend(color: str, toward: str, amount: float) -> str:
+    mixed = (
+        round(255 * ((1 - amount) * a + amount * b))
+        for a, b in zip(to_rgb(color), to_rgb(toward), strict=True)
+    )
+    return "#{:02X}{:02X}{:02X}".format(*mixed)
