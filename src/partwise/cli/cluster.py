@@ -1,0 +1,33 @@
+"""`partwise cluster`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from partwise.cli._options import JobCommand, flags_of, options_from, run_flags
+from partwise.cli._run import job, show
+from partwise.workflows.cluster_options import ClusterOptions
+
+__all__ = ["cluster"]
+
+
+@click.command(cls=JobCommand)
+@click.argument("input_file", metavar="INPUT")
+@flags_of(ClusterOptions)
+@run_flags
+def cluster(input_file: str, **values: Any) -> None:
+    """Cluster the cells of the table INPUT by the parts their neighbourhoods are made of.
+
+    INPUT is CSV or TSV (also .gz, .zst), parquet or h5ad: one row per cell, the columns fov,
+    label and cell_meta_cluster (or --id-columns), and one column of non-negative numbers per
+    feature. The folder of --output-dir gets report.html, the tables of cells and factors, the
+    model, and run.json.
+    """
+    options = options_from(ClusterOptions, values)
+    with job(values) as progress:
+        from partwise.workflows import cluster as run
+
+        result = run(input_file, options=options, progress=progress)
+    show(values, summary=result.summary, lines=result.lines(), warnings=result.warnings)

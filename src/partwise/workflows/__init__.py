@@ -1,0 +1,47 @@
+"""The jobs, one file each: they compose stages, return a result and write the outputs.
+
+The command line and Python users call the same functions. Names are loaded on first use, so that
+the command line can read a job's options without importing what the job needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from partwise.workflows.cluster_job import ClusterResult, cluster
+    from partwise.workflows.cluster_options import ClusterOptions
+    from partwise.workflows.simulate_job import SimulateOptions, simulate
+    from partwise.workflows.warmup import warmup
+
+__all__ = [
+    "ClusterOptions",
+    "ClusterResult",
+    "SimulateOptions",
+    "cluster",
+    "simulate",
+    "warmup",
+]
+
+_PUBLIC = {
+    "ClusterOptions": "cluster_options",
+    "ClusterResult": "cluster_job",
+    "SimulateOptions": "simulate_job",
+    "cluster": "cluster_job",
+    "simulate": "simulate_job",
+    "warmup": "warmup",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        module = importlib.import_module(f"partwise.workflows.{_PUBLIC[name]}")
+        value = getattr(module, name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'partwise.workflows' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_PUBLIC))

@@ -1,0 +1,222 @@
+"""Options of `partwise cluster`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from partwise.exceptions import UsageError
+from partwise.workflows.options import check_choice, check_number, check_whole, option
+
+__all__ = ["FORMATS", "INITS", "SOLVERS", "ClusterOptions"]
+
+SOLVERS = ("hals", "bpp", "minibatch")
+INITS = ("nndsvda", "nndsvd", "random")
+FORMATS = ("csv", "parquet", "h5ad")
+_BATCH_SIZE = 1024
+
+_INPUT, _NMF, _GRAPH, _OUTPUT, _RUN = (
+    "Input",
+    "Factorization",
+    "Clusters",
+    "Output",
+    "Run",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """What `partwise cluster` can be told; each field is also a flag of the command line.
+
+    Attributes
+    ----------
+    output_dir
+        Folder for the results; made if missing.
+    n_components
+        Number of NMF factors.
+    resolution
+        Leiden resolution; higher values give more clusters.
+    batch_size
+        Rows per step of the mini-batch solver; None means 1024. Other solvers have no batches and
+        say so when it is given.
+    n_neighbors
+        Neighbours of each cell in the graph.
+    chunksize
+        Rows read and written at a time; results do not depend on it.
+    seed
+        Seed of all random choices.
+    solver
+        "hals" (fast, converges), "bpp" (exact alternating least squares) or "minibatch" (the
+        original's, does not converge).
+    init
+        Start of the factorization: "nndsvda", "nndsvd" or "random".
+    max_iter, tol
+        When the factorization stops at the latest, and the relative change at which it stops;
+        None means the solver's default.
+    id_columns
+        Columns that identify and describe cells; empty means fov, label and
+        cell_meta_cluster.
+    features
+        Names or patterns (`*`, `?`) of the columns to factorize; empty means all but the ids.
+    formats
+        Formats of the table of cells; CSV is always written, the others beside it.
+    umap
+        Draw the embedding by UMAP in place of PCA.
+    threads
+        Threads; None means the CPUs this process may use. Results do not depend on it.
+    """
+
+    id_columns: tuple[str, ...] = option(
+        (),
+        "--id-columns",
+        kind=tuple,
+        help="Columns that identify and describe cells.",
+        section=_INPUT,
+        shown_default="fov,label,cell_meta_cluster",
+    )
+    features: tuple[str, ...] = option(
+        (),
+        "--features",
+        kind=tuple,
+        help="Names or patterns (*, ?) of the columns to factorize.",
+        section=_INPUT,
+        shown_default="all but the id columns",
+    )
+    n_components: int = option(
+        10, "-n", "--n-components", kind=int, help="Number of NMF factors.", section=_NMF
+    )
+    solver: str = option(
+        "hals",
+        "--solver",
+        kind=str,
+        choices=SOLVERS,
+        help="hals: fast, converges; bpp: exact alternating steps; minibatch: the original's, "
+        "stops before it converges.",
+        section=_NMF,
+    )
+    batch_size: int | None = option(
+        None,
+        "-b",
+        "--batch-size",
+        kind=int,
+        help="Rows per step of --solver minibatch; no effect with the other solvers.",
+        section=_NMF,
+        shown_default=str(_BATCH_SIZE),
+    )
+    init: str = option(
+        "nndsvda",
+        "--init",
+        kind=str,
+        choices=INITS,
+        help="Start of the factorization.",
+        section=_NMF,
+    )
+    max_iter: int | None = option(
+        None,
+        "--max-iter",
+        kind=int,
+        help="Passes over the data at most.",
+        section=_NMF,
+        shown_default="the solver's",
+    )
+    tol: float | None = option(
+        None,
+        "--tol",
+        kind=float,
+        help="Stop when the loss changes by less than this share per pass.",
+        section=_NMF,
+        shown_default="the solver's",
+    )
+    n_neighbors: int = option(
+        15,
+        "-k",
+        "--n-neighbors",
+        kind=int,
+        help="Neighbours of each cell in the graph.",
+        section=_GRAPH,
+    )
+    resolution: float = option(
+        0.1,
+        "-r",
+        "--resolution",
+        kind=float,
+        help="Leiden resolution; higher values give more clusters.",
+        section=_GRAPH,
+    )
+    output_dir: str | os.PathLike[str] = option(
+        "results",
+        "-o",
+        "--output-dir",
+        kind=str,
+        help="Folder for the results; made if missing.",
+        section=_OUTPUT,
+    )
+    formats: tuple[str, ...] = option(
+        ("csv",),
+        "--format",
+        kind=tuple,
+        choices=FORMATS,
+        help="Formats of the table of cells; CSV is always written, the others beside it.",
+        section=_OUTPUT,
+    )
+    umap: bool = option(
+        False,
+        "--umap",
+        kind=bool,
+        help="Draw the embedding by UMAP in place of PCA; needs the extra 'umap'.",
+        section=_OUTPUT,
+    )
+    seed: int = option(
+        42, "-s", "--seed", kind=int, help="Seed of all random choices.", section=_RUN
+    )
+    threads: int | None = option(
+        None,
+        "--threads",
+        kind=int,
+        help="Threads; results do not depend on it.",
+        section=_RUN,
+        shown_default="all CPUs of this process",
+    )
+    chunksize: int = option(
+        100_000,
+        "-c",
+        "--chunksize",
+        kind=int,
+        help="Rows read and written at a time; results do not depend on it.",
+        section=_RUN,
+    )
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for values that cannot be used."""
+        for name in ("id_columns", "features", "formats"):
+            object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        object.__setattr__(self, "output_dir", os.fspath(self.output_dir))
+        for name in ("n_components", "n_neighbors", "chunksize"):
+            check_whole(name, getattr(self, name), least=1)
+        for name in ("batch_size", "max_iter", "threads"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), least=1)
+        check_whole("seed", self.seed, least=0)
+        check_number("resolution", self.resolution, above=0.0)
+        if self.tol is not None:
+            check_number("tol", self.tol)
+        check_choice("solver", self.solver, SOLVERS)
+        check_choice("init", self.init, INITS)
+        for name in self.formats:
+            check_choice("format", name, FORMATS)
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows per mini-batch, resolved."""
+        return _BATCH_SIZE if self.batch_size is None else self.batch_size
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    """Return a text or a sequence of texts as a tuple."""
+    if value is None:
+        return ()
+    texts = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(text, str) and text for text in texts):
+        raise UsageError(f"{name} must be names, not {value!r}")
+    return texts
