@@ -17,6 +17,7 @@ from partwise.figures.heatmap import diagonal_order, heatmap
 from partwise.figures.style import (
     FULL_WIDTH,
     GREY,
+    OKABE_ITO,
     cluster_colors,
     colors_for,
     display_name,
@@ -25,10 +26,12 @@ from partwise.figures.style import (
     styled,
 )
 
+FloatArray = npt.NDArray[np.float64]
+
 __all__ = ["agreement_heatmap", "cluster_sizes", "embedding"]
 
 _FEW_BARS = 24
-_MOST_BARS = 60
+_MOST_BARS = 64
 _LEGEND_ENTRIES = 14
 _OTHERS = "all others"
 
@@ -45,8 +48,8 @@ def cluster_sizes(sizes: pd.Series) -> Figure:
     Returns
     -------
     Figure
-        Bars with counts and shares for up to 24 clusters, bars alone for up to 60; further
-        clusters are added up in one bar.
+        Bars with counts and shares for up to 24 clusters, bars alone for up to 64; beyond, the
+        sizes from the largest to the smallest on a logarithmic scale, isolated cells left out.
 
     Examples
     --------
@@ -57,21 +60,18 @@ def cluster_sizes(sizes: pd.Series) -> Figure:
     """
     if sizes.empty or sizes.sum() == 0:
         return message_figure("There are no clusters to show.")
-    colors = cluster_colors(sizes.index)
+    sizes = sizes[sizes > 0]
+    shades = list(cluster_colors(sizes.index).values())
     names = [display_name(cluster) for cluster in sizes.index]
     counts = sizes.to_numpy(dtype=float)
-    shades = list(colors.values())
-    if len(counts) > _MOST_BARS:
-        n_rest = len(counts) - _MOST_BARS
-        names = [*names[:_MOST_BARS], f"{n_rest} more"]
-        counts = np.append(counts[:_MOST_BARS], counts[_MOST_BARS:].sum())
-        shades = [*shades[:_MOST_BARS], GREY]
     if len(counts) <= _FEW_BARS:
         return _lying_bars(names, counts, shades)
-    return _standing_bars(names, counts, shades)
+    if len(counts) <= _MOST_BARS:
+        return _standing_bars(names, counts, shades)
+    return _rank_curve(sizes[sizes.index >= 0].to_numpy(dtype=float))
 
 
-def _lying_bars(names: list[str], counts: npt.NDArray[np.float64], shades: list[str]) -> Figure:
+def _lying_bars(names: list[str], counts: FloatArray, shades: list[str]) -> Figure:
     figure = new_figure(FULL_WIDTH, 0.75 + 0.23 * len(counts))
     axes = figure.add_subplot()
     places = np.arange(len(counts))
@@ -95,7 +95,7 @@ def _lying_bars(names: list[str], counts: npt.NDArray[np.float64], shades: list[
     return figure
 
 
-def _standing_bars(names: list[str], counts: npt.NDArray[np.float64], shades: list[str]) -> Figure:
+def _standing_bars(names: list[str], counts: FloatArray, shades: list[str]) -> Figure:
     figure = new_figure(FULL_WIDTH, 2.9)
     axes = figure.add_subplot()
     places = np.arange(len(counts))
@@ -105,6 +105,19 @@ def _standing_bars(names: list[str], counts: npt.NDArray[np.float64], shades: li
     axes.tick_params(axis="x", length=0)
     axes.set(xlabel="Cluster", ylabel="Cells")
     _count_axis(axes, "y")
+    return figure
+
+
+def _rank_curve(counts: FloatArray) -> Figure:
+    figure = new_figure(FULL_WIDTH, 2.9)
+    axes = figure.add_subplot()
+    ordered = np.sort(counts)[::-1]
+    axes.stairs(ordered, np.arange(len(ordered) + 1), fill=True, color=OKABE_ITO[0], baseline=0.5)
+    axes.set_yscale("log")
+    axes.set_xlim(0, len(ordered))
+    axes.set_ylim(0.8, None)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set(xlabel=f"{len(ordered):,} clusters, from the largest to the smallest", ylabel="Cells")
     return figure
 
 
@@ -207,21 +220,42 @@ def _default_colors(names: list[Hashable]) -> dict[Hashable, str]:
     return colors_for(names)
 
 
-def _write_names(axes: Axes, xy: np.ndarray, groups: np.ndarray, names: list[Hashable]) -> None:
-    for name in names:
-        if name in (_OTHERS, "unknown", -1):
-            continue
-        x, y = np.median(xy[groups == name], axis=0)
-        axes.text(
-            x,
-            y,
-            display_name(name, 18),
+def _write_names(axes: Axes, xy: FloatArray, groups: np.ndarray, names: list[Hashable]) -> None:
+    """Write each group's name at its median, or beside it where another name is already."""
+    named = [name for name in names if name not in (_OTHERS, "unknown", -1)]
+    small = len(named) > 24
+    # places are compared in inches, the axes being about 4.8 x 4.1
+    inches = np.array([4.8, 4.1]) / np.maximum(np.ptp(xy, axis=0), 1e-12)
+    taken: list[FloatArray] = []
+    for name in named:
+        label = display_name(name, 18)
+        half = np.array([0.045 * len(label) + 0.02, 0.075]) * (0.85 if small else 1.0)
+        home = np.median(xy[groups == name], axis=0)
+        place = _free_place(home * inches, half, taken)
+        taken.append(np.concatenate([place - half, place + half]))
+        axes.annotate(
+            label,
+            home,
+            xytext=place / inches,
             ha="center",
             va="center",
-            fontsize=9 if len(names) <= 24 else 7.5,
+            fontsize=7.5 if small else 9,
             fontweight="bold",
             path_effects=[withStroke(linewidth=2.6, foreground="white")],
         )
+
+
+def _free_place(home: FloatArray, half: FloatArray, taken: list[FloatArray]) -> FloatArray:
+    """Return the place nearest to `home` where a box of that half-size hits no other box."""
+    for ring in (0.0, 0.12, 0.22, 0.32):
+        for turn in np.arange(0.0, 2.0, 0.25) * np.pi if ring else (0.0,):
+            place = home + ring * np.array([np.cos(turn), np.sin(turn)])
+            box = np.concatenate([place - half, place + half])
+            if not any(
+                (box[:2] < other[2:]).all() and (other[:2] < box[2:]).all() for other in taken
+            ):
+                return place
+    return home
 
 
 def _point_legend(

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from partwise.figures.heatmap import diagonal_order, heatmap
 from partwise.figures.style import (
+    FAINT,
     FULL_WIDTH,
     GREY,
     colors_for,
@@ -27,7 +28,7 @@ __all__ = ["composition"]
 FloatArray = npt.NDArray[np.float64]
 
 _MOST_SEGMENTS = 12  # colours that can be told apart in a bar
-_MOST_BARS = 40  # bars that can have a name each
+_MOST_BARS = 64  # bars that can have a name each
 _MOST_COLUMNS = 300  # columns that can be drawn
 
 
@@ -41,7 +42,7 @@ def composition(
 ) -> Figure:
     """Draw what share of each group's cells belongs to each part.
 
-    Up to 40 groups of up to 12 parts are stacked bars with the number of cells at their ends. With
+    Up to 64 groups of up to 12 parts are stacked bars with the number of cells at their ends. With
     more groups (fields of view, say) the bars become thin columns, sorted by what they are made of
     and without names; beyond 300, neighbours in this order are averaged. With more parts, a
     heatmap of parts x groups.
@@ -91,23 +92,33 @@ def _bars(
     parts: list[tuple[str, str]],
     labels: tuple[str, str],
 ) -> Figure:
-    figure = new_figure(FULL_WIDTH, max(0.85 + 0.23 * len(groups), 0.7 + 0.19 * len(parts)))
+    row = 0.23 if len(groups) <= 40 else 0.155
+    figure = new_figure(FULL_WIDTH, max(0.85 + row * len(groups), 0.7 + 0.19 * len(parts)))
     axes = figure.add_subplot()
     places = np.arange(len(groups))
     left = np.zeros(len(groups))
     for share, (_, color) in zip(shares.T, parts, strict=True):
         axes.barh(places, share, left=left, color=color, height=0.8, edgecolor="white", lw=0.4)
         left += share
+    small = {"fontsize": 8 if row > 0.2 else 7}
     for place, total in zip(places, totals, strict=True):
-        axes.annotate(
-            f"{total:,.0f}", (1.01, place), va="center", fontsize=8, annotation_clip=False
-        )
-    axes.set_yticks(places, [display_name(group) for group in groups])
-    axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.annotate(f"{total:,.0f}", (1.01, place), va="center", annotation_clip=False, **small)
+    axes.annotate(
+        "Cells",
+        (1.01, 1.0),
+        xycoords="axes fraction",
+        xytext=(0, 3),
+        textcoords="offset points",
+        color=FAINT,
+        **small,
+    )
+    axes.set_yticks(places, [display_name(group) for group in groups], **small)
+    spare = max(0, 3 - len(groups)) / 2  # so that a bar alone is not as high as the legend
+    axes.set_ylim(len(groups) - 0.5 + spare, -0.5 - spare)
     axes.set_xlim(0, 1)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set(ylabel=labels[0], xlabel="Share of the cells; right: number of cells")
+    axes.set(ylabel=labels[0], xlabel="Share of the cells")
     _legend(figure, parts, labels[1])
     return figure
 
@@ -126,6 +137,7 @@ def _columns(shares: FloatArray, parts: list[tuple[str, str]], labels: tuple[str
     axes.set_xlim(0, len(shares))
     axes.set_ylim(0, 1)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set(xlabel=f"{labels[0]}: {len(shares):,}, {note}", ylabel="Share of the cells")
     _legend(figure, parts, labels[1])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from partwise.figures.heatmap import diagonal_order, heatmap
 from partwise.figures.style import (
@@ -120,7 +122,7 @@ def usage_by_cluster(mean_usage: pd.DataFrame) -> Figure:
         relative[order],
         [display_name(mean_usage.index[i]) for i in order],
         [elide(name, 24) for name in mean_usage.columns],
-        scale_label="Mean usage relative to the\ncluster that uses it most",
+        scale_label="Mean usage relative to the cluster that uses it most",
         row_label="Cluster",
         top=1.0,
     )
@@ -165,38 +167,48 @@ def loss_curve(
     if values.size == 0:
         return message_figure("No loss was recorded.")
     iterations = np.arange(1, values.size + 1)
-    both = values.size >= 3
+    change = np.abs(np.diff(values)) / np.maximum(np.abs(values[:-1]), 1e-300)
+    moving = change > 0
+    both = values.size >= 3 and bool(moving.any())
     figure = new_figure(FULL_WIDTH if both else FULL_WIDTH / 2, 2.6)
     left, *right = figure.subplots(1, 1 + both, squeeze=False)[0]
-    marker = "o" if values.size <= 30 else None
-    line = {"color": OKABE_ITO[0], "linewidth": 1.6, "marker": marker, "markersize": 3.0}
-    left.plot(iterations, values, **line)
-    left.set(xlabel="Iteration", ylabel=label)
+    left.set_ylabel(label)
     if converged is not None:
         left.set_title("Converged" if converged else "Not converged")
-    left.xaxis.get_major_locator().set_params(integer=True)
+    _curve(left, iterations, values)
     if both:
         axes = right[0]
-        change = np.abs(np.diff(values)) / np.maximum(np.abs(values[:-1]), 1e-300)
-        shown = change > 0
-        axes.plot(iterations[1:][shown], change[shown], **line)
-        axes.set(xlabel="Iteration", ylabel="Relative change of the loss")
-        if shown.any():
+        axes.set_ylabel("Relative change of the loss")
+        _curve(axes, iterations[1:][moving], change[moving])
+        if change[moving].max() > 10 * change[moving].min():
             axes.set_yscale("log")
-        axes.xaxis.get_major_locator().set_params(integer=True)
         if tol:
-            axes.axhline(tol, color=FAINT, linewidth=1.0, linestyle=(0, (4, 3)))
-            axes.annotate(
-                f"tolerance {tol:g}",
-                (1.0, tol),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="right",
-                color=FAINT,
-                fontsize=8,
-            )
+            _tolerance(axes, tol)
     return figure
+
+
+def _curve(axes: Axes, iterations: npt.NDArray[np.int_], values: npt.NDArray[np.float64]) -> None:
+    marker = "o" if values.size <= 30 else None
+    axes.plot(iterations, values, color=OKABE_ITO[0], lw=1.6, marker=marker, markersize=3.0)
+    axes.set_xlabel("Iteration")
+    if values.size == 1:
+        axes.set_xticks(iterations)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _tolerance(axes: Axes, tol: float) -> None:
+    axes.axhline(tol, color=FAINT, linewidth=1.0, linestyle=(0, (4, 3)))
+    # low on the left, where a curve that falls to the right does not come
+    axes.annotate(
+        f"tolerance {tol:g}",
+        (0.0, tol),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 3),
+        textcoords="offset points",
+        color=FAINT,
+        fontsize=8,
+    )
 
 
 def _top_features(shares: npt.NDArray[np.float64], wanted: int) -> npt.NDArray[np.intp]:

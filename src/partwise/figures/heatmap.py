@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -62,17 +63,19 @@ def heatmap(
     """
     n_rows, n_columns = values.shape
     label_width = min(2.4, _LETTER * max(map(len, rows), default=0))
-    column_height = _LETTER * max((len(line) for name in columns for line in name.split("\n")))
     extra = 1.35 + (0.25 if row_label else 0.0)
     cell = float(np.clip((FULL_WIDTH - label_width - extra) / n_columns, 0.01, 0.75))
-    upright = column_height <= cell - 0.04
-    row = _ROW if n_rows <= 40 else max(_SMALLEST_ROW, _ROW * 40 / n_rows)
-    row = min(row, 9.5 / n_rows)
-    lines = 1 + max(name.count("\n") for name in columns)
-    head = 0.16 * lines if upright else min(column_height, 2.0)
-    height = n_rows * row + head + (0.25 if column_label else 0.0) + 0.25
+    row = min(_ROW if n_rows <= 40 else max(_SMALLEST_ROW, _ROW * 40 / n_rows), 9.5 / n_rows)
+    body = max(n_rows * row, 0.9)
+    upright = _LETTER * max(len(line) for name in columns for line in name.split("\n")) <= cell
+    if upright:
+        head = 0.16 * (1 + max(name.count("\n") for name in columns))
+    else:
+        columns = [name.replace("\n", ", ") for name in columns]
+        head = min(_LETTER * max(map(len, columns)), 2.2)
+    height = body + head + (0.25 if column_label else 0.0) + 0.25
     width = max(label_width + extra + n_columns * cell, 3.2)
-    figure = new_figure(width, max(height, 1.7))
+    figure = new_figure(width, height)
     axes = figure.add_subplot()
     top = float(top if top is not None else np.nanmax(values, initial=0.0)) or 1.0
     mesh = axes.pcolormesh(
@@ -88,25 +91,32 @@ def heatmap(
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     _label(axes.yaxis, rows, row, _SMALLEST_ROW * 0.98)
-    _label(axes.xaxis, columns, cell, 0.02 if upright else 0.145)
+    _label(axes.xaxis, columns, cell, 0.02 if upright else 0.105)
     axes.tick_params(axis="x", top=True, bottom=False, labeltop=True, labelbottom=False)
     if not upright:
         axes.tick_params(axis="x", rotation=90)
-    axes.set_ylabel(row_label)
+    axes.set_ylabel(_wrapped(row_label, body))
     axes.set_xlabel(column_label)
     axes.xaxis.set_label_position("top")
-    bar = figure.colorbar(mesh, ax=axes, label=scale_label, fraction=0.05, aspect=18, pad=0.02)
+    bar = figure.colorbar(
+        mesh, ax=axes, label=_wrapped(scale_label, body), fraction=0.05, aspect=18, pad=0.02
+    )
     bar.outline.set_visible(False)  # type: ignore[operator]
     if n_columns <= _ANNOTATED_COLUMNS and n_rows <= _ANNOTATED_ROWS and cell > 0.36:
         _annotate(axes, values, top, digits)
     return figure
 
 
+def _wrapped(label: str, length: float) -> str:
+    """Break an upright label into lines that are not longer than `length` inches."""
+    return textwrap.fill(label, max(8, int(length / _LETTER)))
+
+
 def _label(axis: object, names: Sequence[str], pitch: float, needed: float) -> None:
     """Put names at the cells' centres, skipping as many as do not fit at `pitch` inches."""
     step = max(1, int(np.ceil(needed / pitch)))
     places = np.arange(0, len(names), step)
-    small = pitch * step < 0.18 and axis.axis_name == "y"  # type: ignore[attr-defined]
+    small = pitch * step < 0.18
     axis.set_ticks(  # type: ignore[attr-defined]
         places + 0.5, [names[i] for i in places], **({"fontsize": 7.0} if small else {})
     )

@@ -1,10 +1,10 @@
 """What all figures share: colours, type, sizes, and how names become labels.
 
 Colours. Up to eight groups take the palette of Okabe and Ito, which stays distinguishable with
-every common form of colour blindness. The next sixteen take darker and then lighter versions of
-the same eight, so a group differs from its neighbours in lightness where the hues are alike;
-beyond 24 colours repeat, and the figures identify groups by labels instead. Grey always means
-"not in a cluster" or "all others". Scales are viridis.
+every common form of colour blindness. The next fourteen are darker and then lighter versions of
+the seven that are not black, so groups of one hue differ in lightness; beyond 22 colours repeat,
+and the figures identify groups by labels instead. Grey always means "not in a cluster" or "all
+others". Scales are viridis.
 
 Figures are plain `matplotlib.figure.Figure` objects: pyplot, and with it global state and windows,
 is never touched.
@@ -180,8 +180,9 @@ def palette(n: int) -> list[str]:
     >>> palette(2)
     ['#0072B2', '#E69F00']
     """
-    darker = [_blend(color, "#000000", 0.45) for color in OKABE_ITO]
-    lighter = [_blend(color, "#FFFFFF", 0.55) for color in OKABE_ITO]
+    hues = OKABE_ITO[:-1]  # black has no darker version, and its lighter one is our grey
+    darker = [_blend(color, "#000000", 0.45) for color in hues]
+    lighter = [_blend(color, "#FFFFFF", 0.55) for color in hues]
     shades = [*OKABE_ITO, *darker, *lighter]
     return [shades[i % len(shades)] for i in range(n)]
 
@@ -217,7 +218,7 @@ def elide(value: object, longest: int = 28) -> str:
     --------
     >>> from partwise.figures import elide
     >>> elide("Tumour-associated macrophage, M2-like, CD163+", 24)
-    'Tumour-assocate…, CD163+'
+    'Tumour-associate…CD163+'
     """
     text = " ".join(str(value).split()) or "(no name)"
     text = "".join(letter if letter.isprintable() else "�" for letter in text)
