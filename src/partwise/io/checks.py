@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from partwise.io.columns import shown
 
 __all__ = ["MAX_PLACES", "ValueCheck", "describe_value"]
+
+Block = Any  # an array or CSR
 
 #: How many offending places an error lists.
 MAX_PLACES = 5
@@ -42,7 +43,7 @@ class ValueCheck:
         self._low = np.full(n_features, np.inf)
         self._high = np.full(n_features, -np.inf)
 
-    def add(self, block: npt.NDArray[Any] | sp.csr_matrix) -> list[tuple[int, int, float]]:
+    def add(self, block: Block) -> list[tuple[int, int, float]]:
         """Look at the next rows.
 
         Returns
@@ -88,7 +89,7 @@ class ValueCheck:
             notes.append(f"{columns} with one value in all rows: {shown(constant)}")
         return notes
 
-    def _sparse_range(self, block: sp.csr_matrix) -> tuple[Any, Any]:
+    def _sparse_range(self, block: Block) -> tuple[Any, Any]:
         """Return the least and largest value of each column; NaN where there is one."""
         n, p = block.shape
         data = block.data
@@ -105,7 +106,7 @@ class ValueCheck:
             low[full], high[full] = dense.min(axis=0), dense.max(axis=0)
         return low, high
 
-    def _places(self, block: npt.NDArray[Any] | sp.csr_matrix) -> list[tuple[int, int, float]]:
+    def _places(self, block: Block) -> list[tuple[int, int, float]]:
         if sp.issparse(block):
             bad = np.flatnonzero(~((block.data >= 0) & (block.data < np.inf)))[:MAX_PLACES]
             rows = np.searchsorted(block.indptr, bad, side="right") - 1
@@ -120,11 +121,11 @@ class ValueCheck:
         ]
 
 
-def _range(block: npt.NDArray[Any]) -> tuple[Any, Any]:
+def _range(block: Block) -> tuple[Any, Any]:
     return block.min(axis=0), block.max(axis=0)
 
 
-def _largest_per_row(block: npt.NDArray[Any] | sp.csr_matrix) -> npt.NDArray[Any]:
+def _largest_per_row(block: Block) -> Any:
     if not sp.issparse(block):
         return block.max(axis=1)
     filled = np.zeros(block.shape[0], dtype=np.int64)

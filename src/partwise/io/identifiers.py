@@ -10,8 +10,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from partwise.io.columns import shown
-
 __all__ = ["Identifiers", "find_duplicate", "identifying_columns", "row_numbers"]
 
 #: The column whose whole numbers are kept as numbers.
@@ -114,11 +112,8 @@ def plain_integers(array: pa.Array) -> np.ndarray | None:
         numbers = array.cast(pa.int64())
     except pa.ArrowInvalid:
         return None
-    if not pc.all(
-        pc.equal(numbers.cast(pa.string()), array), skip_nulls=False, min_count=0
-    ).as_py():
-        return None
-    return numbers.to_numpy()
+    same = pc.equal(numbers.cast(pa.string()), array)
+    return numbers.to_numpy() if same.true_count == len(array) else None
 
 
 def smallest_integers(numbers: np.ndarray) -> np.ndarray:
@@ -147,12 +142,11 @@ def identifying_columns(names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
 
 def find_duplicate(ids: pd.DataFrame, columns: Sequence[str]) -> tuple[int, int, int] | None:
     """Return (first row, a later row with the same identifiers, number of such later rows)."""
-    keys = _keys([_codes(ids[name]) for name in columns])
+    keys, size = _keys([_codes(ids[name]) for name in columns])
     if keys is None:
         again = ids.duplicated(list(columns)).to_numpy()
     else:
-        ordered = np.sort(keys)
-        if not np.any(ordered[1:] == ordered[:-1]):
+        if _all_differ(keys, size):
             return None
         again = pd.Series(keys).duplicated().to_numpy()
     later = int(np.argmax(again))
@@ -164,7 +158,7 @@ def find_duplicate(ids: pd.DataFrame, columns: Sequence[str]) -> tuple[int, int,
     return int(np.argmax(same)), later, int(again.sum())
 
 
-def _codes(column: pd.Series) -> np.ndarray:
+def _codes(column: pd.Series) -> Any:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy()
     if column.dtype.kind in "iu":
@@ -172,22 +166,30 @@ def _codes(column: pd.Series) -> np.ndarray:
     return pd.factorize(column)[0]
 
 
-def _keys(codes: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Return one number per row, equal where all codes are; None if int64 cannot hold it."""
-    total = np.zeros(len(codes[0]) if codes else 0, dtype=np.int64)
+def _all_differ(keys: np.ndarray, size: int) -> bool:
+    """Whether no number occurs twice; all are in 0..size."""
+    if size > 8 * len(keys):
+        ordered = np.sort(keys)
+        return not np.any(ordered[1:] == ordered[:-1])
+    seen = np.zeros(size, dtype=bool)
+    seen[keys] = True
+    return int(np.count_nonzero(seen)) == len(keys)
+
+
+def _keys(codes: Sequence[np.ndarray]) -> tuple[np.ndarray | None, int]:
+    """Return a number per row, equal where all codes are, and a bound; None if beyond int64."""
+    total = np.zeros(len(codes[0]), dtype=np.int64)
     size = 1
     for code in codes:
-        if code.size == 0:
-            return total
         low, high = int(code.min()), int(code.max())
         size *= high - low + 1
         if size >= 2**62:
-            return None
+            return None, size
         total *= high - low + 1
         total += code.astype(np.int64) - low
-    return total
+    return total, size
 
 
 def duplicate_text(ids: pd.DataFrame, columns: Sequence[str], row: int) -> str:
     """Return the identifiers of one row as text."""
-    return ", ".join(f"{name} {ids[name].iloc[row]!s}" for name in columns) or shown([])
+    return ", ".join(f"{name} {ids[name].iloc[row]!s}" for name in columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,27 +35,29 @@ def faults(path: Path, dialect: Dialect, columns: Columns, limit: int = MAX_PLAC
     """Return the first places of a text table that cannot be used, in the order of the file."""
     found: list[Fault] = []
     width = len(dialect.header)
-    names = dialect.header
-    chosen = columns.features
-    used = (*columns.ids, *columns.features)
     last = dialect.header_lines
     try:
         for line, cells, last in open_records(path, dialect):
             if len(cells) != width:
                 found.append(_ragged(line, last, cells, columns, dialect))
             else:
-                for j in used:
-                    if "\0" in cells[j]:
-                        found.append(Fault(line, names[j], cells[j], "the cell has a NUL byte"))
-                for j in chosen:
-                    problem = cell_problem(cells[j], dialect.decimal)
-                    if problem:
-                        found.append(Fault(line, names[j], cells[j], problem))
+                found.extend(_in_record(line, cells, columns, dialect))
             if len(found) >= limit:
                 break
     except csv.Error:
         found.append(_unclosed(last + 1))
     return found[:limit]
+
+
+def _in_record(line: int, cells: list[str], columns: Columns, dialect: Dialect) -> Iterator[Fault]:
+    """Yield the cells of one line that cannot be used."""
+    for j in columns.ids:
+        if "\0" in cells[j]:
+            yield Fault(line, columns.header[j], cells[j], "the cell has a NUL byte")
+    for j in columns.features:
+        problem = cell_problem(cells[j], dialect.decimal)
+        if problem:
+            yield Fault(line, columns.header[j], cells[j], problem)
 
 
 def cell_problem(cell: str, decimal: str = ".") -> str | None:

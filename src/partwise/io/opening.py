@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib
 import os
 import re
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from partwise.exceptions import DataError, ResourceError, UsageError
+from partwise.io.request import Parsed, Request
 from partwise.io.table import Table
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
@@ -17,6 +21,18 @@ __all__ = ["MEMORY_LIMIT", "kind_of", "open_table", "stem_of"]
 #: Values up to this many bytes are held in memory; beyond, they are read from disk when needed.
 MEMORY_LIMIT = 2**28
 
+_MAGIC = {
+    b"PAR1": "parquet",
+    b"\x89HDF\r\n\x1a\n": "h5ad",
+    b"\x93NUMPY": "npy",
+    b"%%MatrixMarket": "mtx",
+}
+_REFUSED = {
+    b"\xd0\xcf\x11\xe0": "this is an old Excel workbook; save the sheet as CSV",
+    b"\xfd7zXZ\x00": "the file is compressed by xz; unpack it, or use gzip or zstd",
+    b"ARROW1": "this is an Arrow (Feather) file; save the table as Parquet",
+}
+_ZARR = ("zarr.json", ".zgroup", ".zmetadata")
 _COMPRESSED = re.compile(r"\.(gz|zst|zstd|bz2|bgz)$", re.IGNORECASE)
 _KNOWN = re.compile(r"\.(csv|tsv|tab|txt|parquet|pq|h5ad|zarr|npy|npz|mtx)$", re.IGNORECASE)
 
@@ -31,15 +47,19 @@ def open_table(
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Table:
-    """Open a table of non-negative values, whatever kind of file it is in.
+    r"""Open a table of non-negative values, whatever kind of file it is in.
 
     Parameters
     ----------
     path
-        CSV or TSV (plain, gzip, zstd, bzip2; delimiter, decimal mark and encoding are found out).
+        CSV or TSV (plain, gzip, zstd, bzip2; delimiter, decimal mark and encoding are found out),
+        Parquet, h5ad, AnnData in Zarr, npy, npz (an array or what `scipy.sparse.save_npz` wrote),
+        Matrix Market. What it is shows in its first bytes, not in its name.
     id_columns
         Names of the columns that identify a row; `("fov", "label", "cell_meta_cluster")` by
-        default. All other columns are features.
+        default. All other columns are features. In h5ad and Zarr they are columns of obs, and
+        the names of the observations come first, as `cell`, where one of the three is not there.
+        Files without names get `row`, counted from 0.
     features
         Glob patterns such as `"CD*"`: only the columns that match one are features, in the order of
         the file.
@@ -69,7 +89,7 @@ def open_table(
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "cells.tsv"
-    >>> _ = path.write_text("sample\\tA\\tB\\nS1\\t1\\t0\\nS2\\t0\\t2\\n")
+    >>> _ = path.write_text("sample\tA\tB\nS1\t1\t0\nS2\t0\t2\n")
     >>> with open_table(path, id_columns=["sample"]) as table:
     ...     print(table.matrix)
     [[1. 0.]
@@ -82,20 +102,18 @@ def open_table(
         features = (features,)
     if memory_limit < 0:
         raise UsageError(f"memory_limit must be 0 or more bytes, not {memory_limit}")
-    threads = resolve_threads(n_threads)
-    kind = kind_of(path)
-    from partwise.io.text import read_text
-
+    request = Request(
+        path=path,
+        id_columns=id_columns,
+        features=features,
+        spool_dir=None if spool_dir is None else Path(spool_dir),
+        memory_limit=memory_limit,
+        n_threads=resolve_threads(n_threads),
+        progress=progress or silent(),
+    )
     try:
-        parsed = read_text(
-            path,
-            id_columns=id_columns,
-            features=features,
-            spool_dir=None if spool_dir is None else Path(spool_dir),
-            memory_limit=memory_limit,
-            n_threads=threads,
-            progress=progress or silent(),
-        )
+        kind = kind_of(path)
+        parsed = _reader(kind)(request)
     except MemoryError as error:
         raise ResourceError(
             f"{path}: not enough memory to read the table; choose fewer columns (features=...)"
@@ -126,10 +144,77 @@ def stem_of(path: Path) -> str:
     return _KNOWN.sub("", name) or path.name
 
 
+def _reader(kind: str) -> Callable[[Request], Parsed]:
+    """Return the reader of a kind of file; what it imports is loaded only then."""
+    module, name = {
+        "text": ("text", "read_text"),
+        "parquet": ("parquet", "read_parquet"),
+        "h5ad": ("annotated", "read_h5ad"),
+        "zarr": ("annotated", "read_zarr"),
+        "npy": ("arrays", "read_npy"),
+        "npz": ("arrays", "read_npz"),
+        "mtx": ("mtx", "read_mtx"),
+    }[kind]
+    reader: Callable[[Request], Parsed] = getattr(
+        importlib.import_module(f"partwise.io.{module}"), name
+    )
+    return reader
+
+
 def kind_of(path: Path) -> str:
-    """Return what a file is by its first bytes, and by its name only where these do not tell."""
+    """Return what a file is, by its first bytes; its name does not count.
+
+    Returns
+    -------
+    str
+        "text", "parquet", "h5ad", "zarr", "npy", "npz" or "mtx".
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is of a kind that cannot be read.
+    """
     if not path.exists():
         raise DataError("there is no such file", path=path)
     if path.is_dir():
-        raise DataError("this is a folder; give the file in it", path=path)
+        if any((path / name).is_file() for name in _ZARR):
+            return "zarr"
+        raise DataError("this is a folder; name a file in it", path=path)
+    with open(path, "rb") as file:
+        start = file.read(64)
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            return kind
+    if start.startswith(b"PK\x03\x04"):
+        return _kind_of_zip(path)
+    for magic, text in _REFUSED.items():
+        if start.startswith(magic):
+            raise DataError(text, path=path)
+    if start.startswith(b"\x1f\x8b") and _starts_as_mtx(path):
+        return "mtx"
     return "text"
+
+
+def _kind_of_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise DataError(
+            f"the file is a damaged or cut off zip or npz file ({error})", path=path
+        ) from error
+    if any(name in _ZARR for name in names):
+        return "zarr"
+    if any(name.endswith(".npy") for name in names):
+        return "npz"
+    if any(name.startswith("xl/") for name in names):
+        raise DataError("this is an Excel workbook; save the sheet as CSV", path=path)
+    raise DataError("this is a zip file; unpack it first", path=path)
+
+
+def _starts_as_mtx(path: Path) -> bool:
+    try:
+        with gzip.open(path) as file:
+            return file.read(14) == b"%%MatrixMarket"
+    except (OSError, EOFError):
+        return False  # the reader of text says what is wrong with it

@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from partwise.utils.atomic import explain_os_error
+from partwise.utils.atomic import TEMPORARY_PREFIX, explain_os_error
 
 __all__ = ["BLOCK_BYTES", "Spool", "SpoolSource"]
 
@@ -47,7 +47,7 @@ class SpoolSource:
         self._file.close()
 
     def _read(self, block: npt.NDArray[np.float32], offset: int) -> None:
-        view = memoryview(block).cast("B")
+        view = block.reshape(-1).view(np.uint8).data
         with self._lock:  # two threads share one file position
             self._file.seek(offset)
             got = self._file.readinto(view)  # type: ignore[attr-defined]
@@ -64,37 +64,38 @@ class Spool:
         Columns.
     memory_limit
         Bytes that may be held in memory; beyond, all rows go to disk.
+    most_bytes
+        No more than this can come: what is set aside at first.
     folder
         Where the file is made; None means the system's folder for temporary files.
     """
 
-    def __init__(self, n_features: int, memory_limit: int, folder: Path | None) -> None:
+    def __init__(
+        self, n_features: int, memory_limit: int, most_bytes: int, folder: Path | None
+    ) -> None:
         self._p = n_features
-        self._limit = memory_limit
         self._folder = folder
-        self._rows = np.empty((0, n_features), dtype=np.float32)
+        # the system gives pages only as they are written, so setting aside too much costs nothing
+        capacity = min(memory_limit, most_bytes) // (4 * n_features)
+        self._rows = np.empty((capacity, n_features), dtype=np.float32)
         self._used = 0
+        self._written = 0
         self._file: IO[bytes] | None = None
 
     def room(self, n: int) -> npt.NDArray[np.float32]:
         """Return n x p to be filled by the caller before the next call."""
-        if self._file is None and (self._used + n) * self._p * 4 > self._limit:
-            self._to_disk()
+        if self._file is None and self._used + n > self._rows.shape[0]:
+            self._file = self._unnamed_file()
         if self._file is not None:
             self._flush()
             self._rows = np.empty((n, self._p), dtype=np.float32)
-            self._used = n
-            return self._rows
-        if self._used + n > self._rows.shape[0]:
-            capacity = max(self._used + n, int(1.3 * self._rows.shape[0]), 1024)
-            # realloc moves pages instead of copying them, so no second copy is held
-            self._rows.resize((capacity, self._p), refcheck=False)
         self._used += n
         return self._rows[self._used - n : self._used]
 
-    def finish(self, n_rows: int) -> npt.NDArray[np.float32] | SpoolSource:
+    def finish(self) -> npt.NDArray[np.float32] | SpoolSource:
         """Return all rows."""
         if self._file is None:
+            # no view of the array is alive any more; realloc shrinks it where it is
             self._rows.resize((self._used, self._p), refcheck=False)
             return self._rows
         self._flush()
@@ -102,7 +103,7 @@ class Spool:
             self._file.flush()
         except OSError as error:
             raise explain_os_error(error, self._where) from error
-        return SpoolSource(self._file, (n_rows, self._p))
+        return SpoolSource(self._file, (self._written, self._p))
 
     def close(self) -> None:
         """Drop what was collected."""
@@ -113,9 +114,9 @@ class Spool:
     def _where(self) -> str:
         return str(self._folder or tempfile.gettempdir())
 
-    def _to_disk(self) -> None:
+    def _unnamed_file(self) -> IO[bytes]:
         try:
-            self._file = tempfile.TemporaryFile(dir=self._folder, prefix=".partwise-")
+            return tempfile.TemporaryFile(dir=self._folder, prefix=TEMPORARY_PREFIX)
         except OSError as error:
             raise explain_os_error(error, self._where) from error
 
@@ -123,7 +124,8 @@ class Spool:
         if self._file is None or self._used == 0:
             return
         try:
-            self._file.write(memoryview(self._rows[: self._used]).cast("B"))
+            self._file.write(self._rows[: self._used].data)
         except OSError as error:
             raise explain_os_error(error, self._where) from error
+        self._written += self._used
         self._used = 0

@@ -16,7 +16,7 @@ __all__ = ["Table"]
 
 @dataclass(frozen=True)
 class Table:
-    """A matrix of non-negative values with names on both sides; n rows x p features.
+    r"""A matrix of non-negative values with names on both sides; n rows x p features.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Table:
     --------
     >>> import tempfile, partwise
     >>> path = Path(tempfile.mkdtemp()) / "cells.csv"
-    >>> _ = path.write_text("fov,label,cell_meta_cluster,A,B\\nF1,1,A,1,0\\nF1,2,B,0,2\\n")
+    >>> _ = path.write_text("fov,label,cell_meta_cluster,A,B\nF1,1,A,1,0\nF1,2,B,0,2\n")
     >>> with partwise.open(path) as table:
     ...     print(table.name, table.shape, table.features)
     cells (2, 2) ('A', 'B')

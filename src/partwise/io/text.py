@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,48 +21,34 @@ from partwise.io.identifiers import (
     identifying_columns,
     row_numbers,
 )
-from partwise.io.sniff import Dialect, encoding_note, open_bytes, single_byte_encoding, sniff
-from partwise.io.spool import Spool, SpoolSource
-from partwise.utils.progress import Progress
+from partwise.io.request import Parsed, Request
+from partwise.io.sniff import (
+    Dialect,
+    decimal_comma,
+    encoding_note,
+    open_bytes,
+    single_byte_encoding,
+    sniff,
+)
+from partwise.io.spool import Spool
 
-__all__ = ["Parsed", "read_text"]
+__all__ = ["read_text"]
 
 _BLOCK = 2**19
 _LARGEST_BLOCK = 2**26
-
-
-class Parsed(NamedTuple):
-    """Identifiers, feature names, values and notes of a file."""
-
-    ids: pd.DataFrame
-    features: tuple[str, ...]
-    matrix: Any
-    notes: list[str]
 
 
 class _BadValueError(Exception):
     """A block holds a value that cannot be used."""
 
 
-def read_text(
-    path: Path,
-    *,
-    id_columns: Sequence[str] | None,
-    features: Sequence[str] | None,
-    spool_dir: Path | None,
-    memory_limit: int,
-    n_threads: int,
-    progress: Progress,
-    block_bytes: int | None = None,
-) -> Parsed:
-    """Read a delimited text table.
+def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
+    """Read a delimited text table: CSV or TSV, plain or compressed (gzip, zstd, bzip2).
 
     Parameters
     ----------
-    path
-        CSV or TSV, plain or compressed (gzip, zstd, bzip2).
-    id_columns, features, spool_dir, memory_limit, n_threads, progress
-        As in `open_table`.
+    request
+        What to read.
     block_bytes
         Bytes parsed at a time; chosen by the width of the table if None. Never changes the result.
 
@@ -78,23 +62,23 @@ def read_text(
     DataError
         If the file cannot be used; names row and column.
     """
-    wanted = DEFAULT_ID_COLUMNS if id_columns is None else tuple(id_columns)
+    path = request.path
+    wanted = DEFAULT_ID_COLUMNS if request.id_columns is None else request.id_columns
     try:
         dialect = sniff(path, wanted)
         columns = choose_columns(
-            dialect.header, path=path, id_columns=id_columns, features=features
+            dialect.header, path=path, id_columns=request.id_columns, features=request.features
         )
         block = block_bytes or min(max(_BLOCK, 64 * dialect.record_bytes), _LARGEST_BLOCK)
-        reader = _Reader(path, columns, spool_dir, memory_limit, n_threads > 1, block, progress)
+        reader = _Reader(request, columns, block)
         dialect = _read_until_right(reader, dialect)
+    except (FileNotFoundError, PermissionError):
+        raise
     except OSError as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
         raise DataError(_damage_text(error), path=path) from error
     ids, notes = _identified(reader, dialect)
     notes = [*dialect.notes, *columns.notes, *notes, *reader.check.notes(columns.feature_names)]
-    matrix = reader.spool.finish(reader.check.n_rows)
-    return Parsed(ids, columns.feature_names, matrix, notes)
+    return Parsed(ids, columns.feature_names, reader.spool.finish(), notes)
 
 
 def _read_until_right(reader: _Reader, dialect: Dialect) -> Dialect:
@@ -124,7 +108,7 @@ def _read_until_right(reader: _Reader, dialect: Dialect) -> Dialect:
 
 
 def _comma(fault: locate.Fault) -> bool:
-    return fault.column is not None and locate.decimal_comma(fault.text)
+    return fault.column is not None and decimal_comma(fault.text)
 
 
 def _damage_text(error: OSError) -> str:
@@ -171,36 +155,28 @@ def _identified(reader: _Reader, dialect: Dialect) -> tuple[pd.DataFrame, list[s
 class _Reader:
     """One pass over a text file with a given dialect."""
 
-    def __init__(
-        self,
-        path: Path,
-        columns: Columns,
-        folder: Path | None,
-        memory_limit: int,
-        use_threads: bool,
-        block_bytes: int,
-        progress: Progress,
-    ) -> None:
-        self.path = path
+    def __init__(self, request: Request, columns: Columns, block_bytes: int) -> None:
+        self.path = request.path
         self.columns = columns
-        self._make_spool = lambda: Spool(len(columns.features), memory_limit, folder)
-        self._use_threads = use_threads
+        self._request = request
         self._block_bytes = block_bytes
-        self._progress = progress
         self._clear()
 
-    def _clear(self) -> None:
-        self.spool = self._make_spool()
-        self.check = ValueCheck(len(self.columns.features))
+    def _clear(self, compression: str | None = None) -> None:
+        p = len(self.columns.features)
+        # a value takes a character and a delimiter at least; no text shrinks more than 1100-fold
+        most = self.path.stat().st_size * (2 if compression is None else 2200)
+        self.spool = Spool(p, self._request.memory_limit, most, self._request.spool_dir)
+        self.check = ValueCheck(p)
         self.ids = Identifiers(self.columns.id_names)
 
     def read(self, dialect: Dialect) -> None:
         """Parse the file; afterwards `spool`, `check` and `ids` hold all of it."""
-        self._clear()
+        self._clear(dialect.compression)
         size = max(1, self.path.stat().st_size // 2**20)
         stream, raw = open_bytes(self.path, dialect.compression)
         try:
-            with stream, self._progress.stage(f"read {self.path.name} (MB)", size) as stage:
+            with stream, self._request.progress.stage(f"read {self.path.name} (MB)", size) as stage:
                 skip = dialect.header_bytes
                 while skip > 0:
                     skip -= len(stream.read(skip))
@@ -223,7 +199,7 @@ class _Reader:
             return pa_csv.open_csv(
                 stream,
                 read_options=pa_csv.ReadOptions(
-                    use_threads=self._use_threads,
+                    use_threads=self._request.n_threads > 1,
                     block_size=self._block_bytes,
                     column_names=names,
                     encoding=dialect.encoding,

@@ -1,0 +1,185 @@
+"""AnnData on disk: h5ad and Zarr, without loading the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from partwise.exceptions import DataError
+from partwise.io.columns import DEFAULT_ID_COLUMNS, match_features, shown
+from partwise.io.finishing import checked
+from partwise.io.identifiers import Identifiers
+from partwise.io.request import Parsed, Request
+from partwise.io.sources import CsrSource, DenseSource
+
+__all__ = ["read_h5ad", "read_zarr"]
+
+
+def read_h5ad(request: Request) -> Parsed:
+    """Read an h5ad file; X stays on disk where it exceeds the memory limit."""
+    import h5py
+
+    try:
+        file = h5py.File(request.path, "r")
+    except OSError as error:
+        raise DataError(
+            f"the HDF5 file is damaged or cut off ({error})", path=request.path
+        ) from error
+    return _read(request, file, file.close)
+
+
+def read_zarr(request: Request) -> Parsed:
+    """Read AnnData in a Zarr folder (format 2 or 3) or zip file."""
+    import zarr
+
+    try:
+        group = zarr.open_group(str(request.path), mode="r")
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"this is no Zarr group ({error})", path=request.path) from error
+    return _read(request, group, group.store.close)
+
+
+def _read(request: Request, root: Any, close: Callable[[], None]) -> Parsed:
+    try:
+        return _parts(request, root, close)
+    except DataError as error:
+        close()
+        if error.path is None:
+            raise DataError(str(error), path=request.path) from error
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        close()
+        raise DataError(
+            f"the file is damaged, or not AnnData as anndata 0.8 and later write it "
+            f"({type(error).__name__}: {error})",
+            path=request.path,
+        ) from error
+
+
+def _parts(request: Request, root: Any, close: Callable[[], None]) -> Parsed:
+    path = request.path
+    absent = [name for name in ("obs", "var") if name not in root]
+    if absent:
+        kind = " It is a 10x Genomics matrix: convert it to h5ad first." if "matrix" in root else ""
+        raise DataError(f"this is not AnnData: it has no {' and no '.join(absent)}.{kind}")
+    if "X" not in root:
+        layers = shown(list(root["layers"])) if "layers" in root else "none"
+        raise DataError(f"there is no X in the file (layers: {layers}); put the matrix into X")
+    names = _names(root["var"])
+    again = pd.Index(names)[pd.Index(names).duplicated()]
+    if len(again):
+        raise DataError(
+            f"{len(again):,} features have the name of an earlier one; rename them, for example "
+            "with adata.var_names_make_unique()",
+            path=path,
+            column=str(again[0]),
+        )
+    columns = None
+    if request.features is not None:
+        columns = np.array(match_features(names, request.features, path=path))
+        names = [names[j] for j in columns]
+    notes: list[str] = []
+    matrix = _matrix(root["X"], columns, close, notes)
+    ids, more = _identifiers(request, root["obs"])
+    if len(ids) != matrix.shape[0]:
+        raise DataError(f"obs has {len(ids):,} rows but X has {matrix.shape[0]:,}")
+    return checked(request, ids, names, matrix, [*notes, *more])
+
+
+def _element(group: Any, name: str) -> Any:
+    from anndata.io import read_elem
+
+    return read_elem(group[name])
+
+
+def _names(group: Any) -> list[str]:
+    return [str(name) for name in _element(group, group.attrs["_index"])]
+
+
+def _identifiers(request: Request, obs: Any) -> tuple[pd.DataFrame, list[str]]:
+    """Return the identifiers that were asked for, else those that are there and the cell's name."""
+    there = list(obs.attrs.get("column-order", []))
+    if request.id_columns is not None:
+        missing = [name for name in request.id_columns if name not in there]
+        if missing:
+            raise DataError(
+                f"obs has no column {shown(missing)}; it has {shown(there)}", path=request.path
+            )
+        wanted: Sequence[str] = request.id_columns
+    else:
+        wanted = [name for name in DEFAULT_ID_COLUMNS if name in there]
+    ids = Identifiers(wanted)
+    ids.add([_text(_element(obs, name)) for name in wanted])
+    frame, notes = ids.finish()
+    complete = len(wanted) == len(DEFAULT_ID_COLUMNS)
+    if request.id_columns is None and not complete:
+        cell = pd.array(_names(obs), dtype="string[pyarrow]")
+        frame.insert(0, "cell", cell)
+    return frame, notes
+
+
+def _text(values: Any) -> Any:
+    """Return a column of obs as Arrow text; what is missing becomes empty text."""
+    if isinstance(values, pd.Categorical):
+        words = pa.array([str(word) for word in values.categories], pa.string())
+        codes = pa.array(values.codes.astype(np.int32), mask=values.codes < 0)
+        return pa.DictionaryArray.from_arrays(codes, words).dictionary_decode().fill_null("")
+    array = pa.array(values, from_pandas=True)
+    return array.cast(pa.string()).fill_null("")
+
+
+def _matrix(
+    x: Any, columns: Any, close: Callable[[], None], notes: list[str]
+) -> DenseSource | CsrSource:
+    encoding = x.attrs.get("encoding-type", "array")
+    if not hasattr(x, "keys"):
+        _count_chunks(x, notes, sparse=False)
+        if len(x.shape) != 2:
+            raise DataError(f"X has {len(x.shape)} dimensions instead of 2")
+        return DenseSource(x, columns, close)
+    for part in ("data", "indices"):
+        _count_chunks(x[part], notes, sparse=True)
+    n, p = (int(side) for side in x.attrs["shape"])
+    if encoding == "csr_matrix":
+        source = CsrSource(x["data"], x["indices"], x["indptr"][:], p, columns, close)
+        if source.shape[0] != n:
+            raise DataError(f"X should have {n:,} rows but has pointers for {source.shape[0]:,}")
+        return source
+    if encoding == "csc_matrix":
+        notes.append("X is stored by columns (CSC): it was turned into rows in memory")
+        return _from_columns(x, (n, p), columns, close)
+    raise DataError(f"X is stored as {encoding!r}, which is neither dense nor CSR nor CSC")
+
+
+def _from_columns(
+    x: Any, shape: tuple[int, int], columns: Any, close: Callable[[], None]
+) -> CsrSource:
+    import scipy.sparse as sp
+
+    matrix = sp.csc_matrix((x["data"][:], x["indices"][:], x["indptr"][:]), shape=shape)
+    matrix.check_format(full_check=True)
+    rows = matrix.tocsr()
+    return CsrSource(rows.data, rows.indices, rows.indptr, shape[1], columns, close)
+
+
+def _count_chunks(array: Any, notes: list[str], *, sparse: bool) -> None:
+    """Look for chunks that Zarr would silently read as zeros; only Zarr can tell."""
+    if not hasattr(array, "nchunks_initialized"):
+        return
+    there, all_of_them = array.nchunks_initialized, array.nchunks
+    if there >= all_of_them:
+        return
+    if sparse:
+        # stored values are not zero and their columns not all the first: no writer omits these
+        raise DataError(
+            f"{all_of_them - there} of {all_of_them} chunks of X/{array.name.rsplit('/', 1)[-1]} "
+            "are missing: files were lost from the folder; copy it again"
+        )
+    notes.append(
+        f"{all_of_them - there} of {all_of_them} chunks of X are absent and read as zeros: Zarr "
+        "leaves out chunks that are all zero, but a lost file looks the same"
+    )

@@ -1,0 +1,117 @@
+"""What all binary files have in common once their parts are found: the check, and the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from partwise.exceptions import DataError
+from partwise.io.checks import ValueCheck, describe_value
+from partwise.io.identifiers import duplicate_text, find_duplicate, identifying_columns
+from partwise.io.request import Parsed, Request
+
+__all__ = ["checked"]
+
+#: Rows of an array in memory that are looked at together.
+_ROWS = 4096
+
+
+def checked(request: Request, ids: Any, features: Sequence[str], matrix: Any, notes: Any) -> Parsed:
+    """Check identifiers and values, and hold the values in memory where they fit.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    ids
+        Identifiers, n rows.
+    features
+        Names of the columns of `matrix`.
+    matrix
+        An array, CSR, or a block source with `nbytes` unknown to it.
+    notes
+        What was noted so far.
+
+    Returns
+    -------
+    Parsed
+        What the file holds.
+
+    Raises
+    ------
+    DataError
+        If a value or an identifier cannot be used; rows count from 1.
+    """
+    path = request.path
+    n, p = matrix.shape
+    if n == 0 or p == 0:
+        raise DataError(f"the matrix is empty: {n} rows, {p} features", path=path)
+    if n == 1:
+        raise DataError("the file has only one row; at least 2 are needed", path=path)
+    again = _duplicates(request, ids)
+    check = ValueCheck(p)
+    in_memory = not hasattr(matrix, "blocks")
+    kept: list[Any] = []
+    held, keep = 0, not in_memory
+    with request.progress.stage(f"read {path.name}", n) as stage:
+        for block in _blocks(matrix):
+            bad = check.add(block)
+            if bad:
+                _refuse(request, bad, features)
+            if keep:
+                kept.append(block)
+                held += _bytes(block)
+                keep = held <= request.memory_limit
+                if not keep:
+                    kept.clear()
+            stage.advance(block.shape[0])
+    if keep:
+        close = matrix.close
+        matrix = sp.vstack(kept, format="csr") if sp.issparse(kept[0]) else np.concatenate(kept)
+        close()
+    return Parsed(ids, tuple(features), matrix, [*notes, *again, *check.notes(features)])
+
+
+def _blocks(matrix: Any) -> Iterator[Any]:
+    n = matrix.shape[0]
+    if hasattr(matrix, "blocks"):
+        return (block for _, block in matrix.blocks(0, n))
+    return (matrix[first : first + _ROWS] for first in range(0, n, _ROWS))
+
+
+def _bytes(block: Any) -> int:
+    if sp.issparse(block):
+        return int(block.data.nbytes + block.indices.nbytes + block.indptr.nbytes)
+    return int(block.nbytes)
+
+
+def _refuse(request: Request, bad: list[tuple[int, int, float]], features: Sequence[str]) -> None:
+    row, column, value = bad[0]
+    text = f"{describe_value(value)} (rows count from 1)"
+    if len(bad) > 1:
+        listed = [f"row {i + 1}, column {features[j]!r}: {v:.6g}" for i, j, v in bad[1:]]
+        text += ". Also: " + "; ".join(listed)
+    raise DataError(text, path=request.path, row=row + 1, column=features[column])
+
+
+def _duplicates(request: Request, ids: Any) -> list[str]:
+    names, unique = identifying_columns(tuple(ids.columns))
+    if names == ("row",):
+        return []
+    again = find_duplicate(ids, names)
+    if again is None:
+        return []
+    first, later, times = again
+    if not unique:
+        return [f"{times:,} rows have the identifiers ({', '.join(names)}) of an earlier row"]
+    more = f"; {times:,} rows repeat an earlier one" if times > 1 else ""
+    raise DataError(
+        f"{duplicate_text(ids, names, later)} is in row {first + 1} already: each cell must be "
+        f"there once{more} (rows count from 1)",
+        path=request.path,
+        row=later + 1,
+        column=names[-1],
+    )

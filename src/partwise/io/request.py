@@ -1,0 +1,36 @@
+"""What a reader is asked for and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from partwise.utils.progress import Progress
+
+__all__ = ["Parsed", "Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The parameters of `open_table`, resolved."""
+
+    path: Path
+    id_columns: Sequence[str] | None
+    features: Sequence[str] | None
+    spool_dir: Path | None
+    memory_limit: int
+    n_threads: int
+    progress: Progress
+
+
+class Parsed(NamedTuple):
+    """Identifiers, feature names, values and notes of a file."""
+
+    ids: pd.DataFrame
+    features: tuple[str, ...]
+    matrix: Any
+    notes: list[str]
