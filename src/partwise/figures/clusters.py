@@ -21,6 +21,7 @@ from partwise.figures.style import (
     cluster_colors,
     colors_for,
     display_name,
+    isolated_last,
     message_figure,
     new_figure,
     styled,
@@ -32,7 +33,7 @@ __all__ = ["agreement_heatmap", "cluster_sizes", "embedding"]
 
 _FEW_BARS = 24
 _MOST_BARS = 64
-_LEGEND_ENTRIES = 14
+_LEGEND_ENTRIES = 20
 _OTHERS = "all others"
 
 
@@ -61,6 +62,7 @@ def cluster_sizes(sizes: pd.Series) -> Figure:
     if sizes.empty or sizes.sum() == 0:
         return message_figure("There are no clusters to show.")
     sizes = sizes[sizes > 0]
+    sizes = sizes.iloc[isolated_last(sizes.index)]
     shades = list(cluster_colors(sizes.index).values())
     names = [display_name(cluster) for cluster in sizes.index]
     counts = sizes.to_numpy(dtype=float)
@@ -156,7 +158,7 @@ def embedding(
     Returns
     -------
     Figure
-        One axes. Groups beyond the fourteen commonest share one grey entry of the legend, unless
+        One axes. Groups beyond the nineteen commonest share one grey entry of the legend, unless
         they are labelled in the plot.
 
     Examples
@@ -310,6 +312,9 @@ def agreement_heatmap(
     """
     if contingency.empty:
         return message_figure("There are no clusters to compare.")
+    contingency = contingency.iloc[
+        isolated_last(contingency.index), isolated_last(contingency.columns)
+    ]
     counts = contingency.to_numpy(dtype=float)
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(totals > 0, totals, 1.0)

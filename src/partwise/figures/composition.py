@@ -18,6 +18,7 @@ from partwise.figures.style import (
     GREY,
     colors_for,
     display_name,
+    isolated_last,
     message_figure,
     new_figure,
     styled,
@@ -28,7 +29,8 @@ __all__ = ["composition"]
 FloatArray = npt.NDArray[np.float64]
 
 _MOST_SEGMENTS = 12  # colours that can be told apart in a bar
-_MOST_BARS = 64  # bars that can have a name each
+_BAR_HEIGHTS = ((16, 0.23), (40, 0.19), (64, 0.155))  # inches, for up to so many bars
+_MOST_BARS = _BAR_HEIGHTS[-1][0]  # bars that can have a name each
 _MOST_COLUMNS = 300  # columns that can be drawn
 
 
@@ -70,6 +72,7 @@ def composition(
     >>> len(figure.axes[0].patches)
     4
     """
+    counts = counts.iloc[isolated_last(counts.index), isolated_last(counts.columns)]
     counts = counts.loc[counts.sum(axis=1) > 0]
     if counts.empty:
         return message_figure("There are no cells to show.")
@@ -92,7 +95,7 @@ def _bars(
     parts: list[tuple[str, str]],
     labels: tuple[str, str],
 ) -> Figure:
-    row = 0.23 if len(groups) <= 40 else 0.155
+    row = next(height for most, height in _BAR_HEIGHTS if len(groups) <= most)
     figure = new_figure(FULL_WIDTH, max(0.85 + row * len(groups), 0.7 + 0.19 * len(parts)))
     axes = figure.add_subplot()
     places = np.arange(len(groups))
@@ -100,7 +103,7 @@ def _bars(
     for share, (_, color) in zip(shares.T, parts, strict=True):
         axes.barh(places, share, left=left, color=color, height=0.8, edgecolor="white", lw=0.4)
         left += share
-    small = {"fontsize": 8 if row > 0.2 else 7}
+    small = {"fontsize": 8 if row > 0.16 else 7}
     for place, total in zip(places, totals, strict=True):
         axes.annotate(f"{total:,.0f}", (1.01, place), va="center", annotation_clip=False, **small)
     axes.annotate(

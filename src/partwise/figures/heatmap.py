@@ -129,7 +129,7 @@ def _annotate(axes: Axes, values: FloatArray, top: float, digits: int) -> None:
             axes.text(
                 j + 0.5,
                 i + 0.5,
-                f"{value:.{digits}f}",
+                f"{value:.{digits}f}" if round(value, digits) > 0 else "0",
                 ha="center",
                 va="center",
                 fontsize=7.5,

@@ -30,6 +30,8 @@ __all__ = [
     "colors_for",
     "display_name",
     "elide",
+    "is_isolated",
+    "isolated_last",
     "message_figure",
     "new_figure",
     "palette",
@@ -204,8 +206,23 @@ def cluster_colors(clusters: Iterable[int]) -> dict[Hashable, str]:
 
 
 def display_name(value: Hashable, longest: int = 28) -> str:
-    """Return the label of a group: cluster -1 is "isolated", and long names are elided."""
-    return "isolated" if _is_isolated(value) else elide(value, longest)
+    """Return the label of a group: cluster -1 is "isolated", and long names are elided.
+
+    Examples
+    --------
+    >>> from partwise.figures import display_name
+    >>> display_name(-1), display_name(3.0), display_name("B cell")
+    ('isolated', '3', 'B cell')
+    """
+    if is_isolated(value):
+        return "isolated"
+    # a column of clusters in which one was missing once holds floats
+    return elide(int(value) if isinstance(value, float) and value.is_integer() else value, longest)
+
+
+def isolated_last(names: Iterable[Hashable]) -> list[int]:
+    """Return the places of the names in their order, but with cluster -1 at the end."""
+    return [i for i, _ in sorted(enumerate(names), key=lambda item: is_isolated(item[1]))]
 
 
 def elide(value: object, longest: int = 28) -> str:
@@ -238,7 +255,8 @@ def text_on(color: object) -> str:
     return "#FFFFFF" if luminance < 0.2 else "#000000"
 
 
-def _is_isolated(value: object) -> bool:
+def is_isolated(value: object) -> bool:
+    """Whether a group is cluster -1, which holds the isolated observations."""
     return not isinstance(value, (str, bool)) and value == -1
 
 
