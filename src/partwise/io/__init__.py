@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from partwise.io.opening import open_table
 from partwise.io.table import Table
 
-__all__ = ["Table", "open_table"]
+if TYPE_CHECKING:
+    from partwise.io.h5ad_writer import write_h5ad
+    from partwise.io.writers import write_csv, write_parquet
+
+__all__ = [
+    "Table",
+    "open_table",
+    "write_csv",
+    "write_h5ad",
+    "write_parquet",
+]
+
+#: public name -> module; loaded on first use, because pandas and pyarrow take half a second
+_LATER = {
+    "write_csv": "writers",
+    "write_h5ad": "h5ad_writer",
+    "write_parquet": "writers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(f"partwise.io.{_LATER[name]}"), name)
+    raise AttributeError(f"module 'partwise.io' has no attribute {name!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,7 @@ def read_mtx(request: Request) -> Parsed:
     return bare_matrix(request, matrix, [_ORIENTATION])
 
 
-def _head(request: Request, file: IO[bytes]) -> _Head:
+def _head(request: Request, file: Any) -> _Head:
     words = file.readline().decode("latin-1").lower().split()
     if len(words) != 5 or words[1] != "matrix" or words[2] not in ("coordinate", "array"):
         raise DataError("the first line is not that of a matrix", path=request.path, row=1)
@@ -83,7 +83,7 @@ def _head(request: Request, file: IO[bytes]) -> _Head:
     return _Head(sparse, field == "pattern", symmetric, (n, p), stored, lines)
 
 
-def _sparse(request: Request, file: IO[bytes], head: _Head) -> sp.csr_matrix:
+def _sparse(request: Request, file: Any, head: _Head) -> sp.csr_matrix:
     kinds: dict[str, Any] = {"row": np.int64, "column": np.int64}
     if not head.pattern:
         kinds["value"] = np.float32
@@ -110,7 +110,7 @@ def _sparse(request: Request, file: IO[bytes], head: _Head) -> sp.csr_matrix:
     return sp.coo_matrix((values, (rows, columns)), shape=head.shape).tocsr()
 
 
-def _dense(request: Request, file: IO[bytes], head: _Head) -> Any:
+def _dense(request: Request, file: Any, head: _Head) -> Any:
     chunks = [
         chunk["value"].to_numpy() for chunk in _chunks(request, file, head, {"value": np.float32})
     ]
@@ -118,7 +118,7 @@ def _dense(request: Request, file: IO[bytes], head: _Head) -> Any:
 
 
 def _chunks(
-    request: Request, file: IO[bytes], head: _Head, kinds: dict[str, Any]
+    request: Request, file: Any, head: _Head, kinds: dict[str, Any]
 ) -> Iterator[pd.DataFrame]:
     """Yield the data lines as columns; raise at the line where they are wrong."""
     seen = 0
