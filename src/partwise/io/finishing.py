@@ -53,25 +53,15 @@ def checked(request: Request, ids: Any, features: Sequence[str], matrix: Any, no
         raise DataError("the file has only one row; at least 2 are needed", path=path)
     again = _duplicates(request, ids)
     check = ValueCheck(p)
-    in_memory = not hasattr(matrix, "blocks")
-    kept: list[Any] = []
-    held, keep = 0, not in_memory
+    keep = _Keep(matrix, request.memory_limit)
     with request.progress.stage(f"read {path.name}", n) as stage:
         for block in _blocks(matrix):
             bad = check.add(block)
             if bad:
                 _refuse(request, bad, features)
-            if keep:
-                kept.append(block)
-                held += _bytes(block)
-                keep = held <= request.memory_limit
-                if not keep:
-                    kept.clear()
+            keep.add(block)
             stage.advance(block.shape[0])
-    if keep:
-        close = matrix.close
-        matrix = sp.vstack(kept, format="csr") if sp.issparse(kept[0]) else np.concatenate(kept)
-        close()
+    matrix = keep.finish()
     return Parsed(ids, tuple(features), matrix, [*notes, *again, *check.notes(features)])
 
 
@@ -82,10 +72,43 @@ def _blocks(matrix: Any) -> Iterator[Any]:
     return (matrix[first : first + _ROWS] for first in range(0, n, _ROWS))
 
 
-def _bytes(block: Any) -> int:
-    if sp.issparse(block):
-        return int(block.data.nbytes + block.indices.nbytes + block.indptr.nbytes)
-    return int(block.nbytes)
+class _Keep:
+    """Holds the blocks of a source in memory as long as they fit."""
+
+    def __init__(self, matrix: Any, memory_limit: int) -> None:
+        self._matrix = matrix
+        self._left = memory_limit
+        self._parts: list[Any] = []
+        self._whole: Any = None
+        self._filled = 0
+        self._keep = hasattr(matrix, "blocks")
+
+    def add(self, block: Any) -> None:
+        """See the next block."""
+        if not self._keep:
+            return
+        if sp.issparse(block):
+            self._left -= block.data.nbytes + block.indices.nbytes + block.indptr.nbytes
+            self._parts.append(block)
+        else:
+            if self._whole is None:
+                n, p = self._matrix.shape
+                self._left -= n * p * block.dtype.itemsize
+                # pages are given by the system as they are written, not now
+                self._whole = np.empty((n, p) if self._left >= 0 else (0, p), block.dtype)
+            if self._left >= 0:
+                self._whole[self._filled : self._filled + block.shape[0]] = block
+                self._filled += block.shape[0]
+        self._keep = self._left >= 0
+        if not self._keep:
+            self._parts, self._whole = [], None
+
+    def finish(self) -> Any:
+        """Return the values in memory, or the source where they did not fit."""
+        if not self._keep:
+            return self._matrix
+        self._matrix.close()
+        return self._whole if self._whole is not None else sp.vstack(self._parts, format="csr")
 
 
 def _refuse(request: Request, bad: list[tuple[int, int, float]], features: Sequence[str]) -> None:

@@ -44,6 +44,7 @@ def open_table(
     features: Sequence[str] | None = None,
     spool_dir: str | os.PathLike[str] | None = None,
     memory_limit: int = MEMORY_LIMIT,
+    chunk_rows: int | None = None,
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Table:
@@ -68,6 +69,9 @@ def open_table(
         The file there has no name and is gone when the table is closed or the process ends.
     memory_limit
         Bytes of values that may be held in memory.
+    chunk_rows
+        Rows of a text or Parquet file to parse at a time, fewer where they are wide; chosen by the
+        width of the table if None. Never changes the result.
     n_threads
         Threads for parsing; never changes the result.
     progress
@@ -88,6 +92,7 @@ def open_table(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "cells.tsv"
     >>> _ = path.write_text("sample\tA\tB\nS1\t1\t0\nS2\t0\t2\n")
     >>> with open_table(path, id_columns=["sample"]) as table:
@@ -102,6 +107,8 @@ def open_table(
         features = (features,)
     if memory_limit < 0:
         raise UsageError(f"memory_limit must be 0 or more bytes, not {memory_limit}")
+    if chunk_rows is not None and chunk_rows < 1:
+        raise UsageError(f"chunk_rows must be 1 or more, not {chunk_rows}")
     request = Request(
         path=path,
         id_columns=id_columns,
@@ -110,6 +117,7 @@ def open_table(
         memory_limit=memory_limit,
         n_threads=resolve_threads(n_threads),
         progress=progress or silent(),
+        chunk_rows=chunk_rows,
     )
     try:
         kind = kind_of(path)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from partwise.utils.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Parsed", "Request"]
 
@@ -25,6 +26,7 @@ class Request:
     memory_limit: int
     n_threads: int
     progress: Progress
+    chunk_rows: int | None = None
 
 
 class Parsed(NamedTuple):

@@ -41,6 +41,7 @@ class Table:
     Examples
     --------
     >>> import tempfile, partwise
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "cells.csv"
     >>> _ = path.write_text("fov,label,cell_meta_cluster,A,B\nF1,1,A,1,0\nF1,2,B,0,2\n")
     >>> with partwise.open(path) as table:

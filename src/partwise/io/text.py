@@ -69,7 +69,13 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
         columns = choose_columns(
             dialect.header, path=path, id_columns=request.id_columns, features=request.features
         )
-        block = block_bytes or min(max(_BLOCK, 64 * dialect.record_bytes), _LARGEST_BLOCK)
+        record = dialect.record_bytes
+        block = block_bytes or min(
+            max(request.chunk_rows or 64, 4) * record
+            if request.chunk_rows
+            else max(_BLOCK, 64 * record),
+            _LARGEST_BLOCK,
+        )
         reader = _Reader(request, columns, block)
         dialect = _read_until_right(reader, dialect)
     except (FileNotFoundError, PermissionError):

@@ -71,6 +71,7 @@ def write_csv(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "a.csv"
     >>> write_csv(path, {"cell": ["a", "b,c"], "value": np.float32([0.1, 2])})
     ()
@@ -135,6 +136,7 @@ def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, Any]) -> t
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "a.parquet"
     >>> write_parquet(path, {"cell": ["=a", "b"], "value": np.float32([0.1, 2])})
     ()
