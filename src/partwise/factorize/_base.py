@@ -1,0 +1,156 @@
+"""What the estimators share: checks, exact projection, reconstruction, the record of a fit."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from partwise.exceptions import PartwiseWarning, UsageError
+from partwise.factorize._checks import check_count, check_data
+from partwise.matrix.matrix import DataMatrix
+from partwise.matrix.thin import thin_rows
+from partwise.objectives import ElasticNet, Penalties
+from partwise.results import Factorization
+from partwise.solvers.state import exact_problem, residual
+from partwise.utils.threads import resolve_threads, single_thread_blas
+
+__all__ = ["BaseNMF"]
+
+Array = npt.NDArray[Any]
+
+#: Components where none are asked for: this many, or as many as there are features.
+_DEFAULT_COMPONENTS = 10
+
+
+class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """What the estimators share: checks, exact projection, reconstruction, tags."""
+
+    components_: Array
+    n_features_in_: int
+    result_: Factorization
+
+    def transform(self, X: Any) -> Array:
+        """Return the usage of the fitted programs by new observations.
+
+        Each row solves min over w >= 0 of 1/2 ||x - w H||^2 plus the penalty of the usage,
+        exactly, by block principal pivoting.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or block source, n x p
+            Observations with the features of the fit.
+
+        Returns
+        -------
+        ndarray, n x k
+            Usage.
+
+        Raises
+        ------
+        DataError
+            If X does not fit the model or has negative or missing values.
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False, dtype=self.components_.dtype)
+        k = self.components_.shape[0]
+        with single_thread_blas():
+            matrix = self._matrix(X, k)
+            usage = matrix.thin(matrix.shape[0], k)
+            programs = matrix.thin(matrix.shape[1], k, self.components_.T)
+            problem = exact_problem(matrix, programs, self._penalties(k).usage)
+            matrix.sweep(programs, problem, usage)
+        return thin_rows(usage, matrix.stride(k), k).copy()
+
+    def inverse_transform(self, X: Any) -> Array:
+        """Return usage @ programs, n x p.
+
+        Parameters
+        ----------
+        X : array-like, n x k
+            Usage.
+
+        Returns
+        -------
+        ndarray, n x p
+            The data as the model has them.
+        """
+        check_is_fitted(self)
+        usage = np.asarray(X, self.components_.dtype)
+        if usage.ndim != 2 or usage.shape[1] != self.components_.shape[0]:
+            raise UsageError(
+                f"usage must have {self.components_.shape[0]} columns, not shape {usage.shape}"
+            )
+        product: Array = usage @ self.components_
+        return product
+
+    def score(self, X: Any, y: object = None) -> float:
+        """Return the share of ||X||^2 that the model explains: 1 - ||X - W H||^2 / ||X||^2.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or block source, n x p
+            Observations; their usage W is found by `transform`.
+        y : ignored
+            For scikit-learn's grammar.
+
+        Returns
+        -------
+        float
+            1 is exact, 0 is what all zeros reach.
+        """
+        check_is_fitted(self)
+        X = check_data(self, X, reset=False, dtype=self.components_.dtype)
+        k = self.components_.shape[0]
+        with single_thread_blas():
+            matrix = self._matrix(X, k)
+            usage = matrix.thin(matrix.shape[0], k)
+            programs = matrix.thin(matrix.shape[1], k, self.components_.T)
+            problem = exact_problem(matrix, programs, self._penalties(k).usage)
+            statistics = matrix.sweep(programs, problem, usage)
+        norm = matrix.squared_norm
+        return (
+            1.0
+            if norm == 0
+            else 1.0 - residual(matrix, statistics, programs, self._penalties(k)) / norm
+        )
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.components_.shape[0])
+
+    def _matrix(self, X: Any, k: int) -> DataMatrix:
+        return DataMatrix(X, k, dtype=np.dtype(X.dtype), n_threads=resolve_threads(self.n_threads))
+
+    def _penalties(self, k: int) -> Penalties:
+        return Penalties(
+            ElasticNet.build(self.l1_usage, self.l2_usage, k, factor="usage"),
+            ElasticNet.build(self.l1_programs, self.l2_programs, k, factor="programs"),
+        )
+
+    def _count(self, shape: tuple[int, int]) -> int:
+        """Return the number of components; more than the data can need is allowed, with advice."""
+        n, p = shape
+        if self.n_components is None:
+            return min(_DEFAULT_COMPONENTS, p)
+        k = check_count(self.n_components, "n_components")
+        if k > min(n, p):
+            what = f"{p} features" if p <= n else f"{n} observations"
+            warnings.warn(
+                f"n_components={k} exceeds the {what}: {min(n, p)} components already fit the data "
+                f"exactly, and the programs are not unique. Take fewer than {min(n, p)}",
+                PartwiseWarning,
+                stacklevel=3,
+            )
+        return k
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,166 @@
+"""The door: data are checked once, here, and never changed."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from sklearn.utils.validation import validate_data
+
+from partwise.exceptions import DataError, UsageError
+from partwise.matrix.sources import Block, BlockSource
+
+__all__ = ["check_count", "check_data", "check_number", "check_start", "is_source"]
+
+Array = npt.NDArray[Any]
+
+#: Values outside this range would overflow, or vanish, when squared in float32.
+_LARGEST = 1e17
+
+
+def is_source(X: object) -> bool:
+    """Tell whether X is read block by block."""
+    return not isinstance(X, np.ndarray) and not sp.issparse(X) and isinstance(X, BlockSource)
+
+
+class _CheckedSource:
+    """A block source whose blocks are checked as they pass."""
+
+    def __init__(self, source: BlockSource, owner: str, dtype: np.dtype[Any]) -> None:
+        self.shape = source.shape
+        self.dtype = dtype
+        self._source = source
+        self._owner = owner
+
+    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
+        """Yield the source's blocks, checked and in the type of the fit."""
+        for first, block in self._source.blocks(start, stop):
+            values = block.data if sp.issparse(block) else block
+            if values.dtype != self.dtype:
+                block = block.astype(self.dtype)
+            _check_values(block, self._owner, first)
+            yield first, _canonical(block)
+
+
+def check_data(estimator: Any, X: Any, *, reset: bool, dtype: Any = None) -> Any:
+    """Return X as a dense array, CSR matrix or checked block source of float32 or float64.
+
+    Raises
+    ------
+    DataError
+        For NaN, infinite, negative or too large values (with the first place), a masked array,
+        complex numbers, or too few rows or columns.
+    """
+    name = type(estimator).__name__
+    kinds = [np.dtype(dtype)] if dtype is not None else [np.float32, np.float64]
+    if is_source(X):
+        return _check_source(estimator, X, reset=reset, kinds=kinds)
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise DataError(
+            f"{name} got a masked array; masked entries would be taken as values. "
+            "Fill them, or drop their rows or columns"
+        )
+    X = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr",
+        dtype=kinds,
+        ensure_all_finite=False,
+        ensure_min_samples=2 if reset else 1,
+    )
+    _check_values(X, name, 0)
+    return _canonical(X)
+
+
+def _check_source(estimator: Any, X: BlockSource, *, reset: bool, kinds: list[Any]) -> Any:
+    n, p = X.shape
+    if reset:
+        estimator.n_features_in_ = p
+    elif p != estimator.n_features_in_:
+        raise DataError(
+            f"X has {p} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input"
+        )
+    if n < 1 or p < 1:
+        raise DataError(f"the data have {n} rows and {p} columns: nothing to factorize")
+    dtype = np.dtype(kinds[0] if len(kinds) == 1 or X.dtype != np.float64 else np.float64)
+    return _CheckedSource(X, type(estimator).__name__, dtype)
+
+
+def _canonical(X: Any) -> Any:
+    """Return sparse data without duplicate entries; the caller's are left as they are."""
+    if sp.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def _check_values(X: Any, name: str, first_row: int) -> None:
+    """Refuse values that no factorization can represent, naming the first place."""
+    values = X.data if sp.issparse(X) else X
+    if values.size == 0:
+        return
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= (_LARGEST if values.dtype == np.float32 else 1e150):
+        return
+    with np.errstate(invalid="ignore"):
+        for what, found in (
+            ("NaN", np.isnan),
+            ("inf", np.isinf),
+            ("Negative values", lambda v: v < 0),
+        ):
+            bad = found(values)
+            if bad.any():
+                row, column = _first_place(X, bad)
+                raise DataError(_complaint(what, name, row + first_row, column, values, bad))
+    raise DataError(
+        f"the largest value is {high:.3g}, whose square overflows {values.dtype}: divide the data "
+        "by a constant, or pass float64"
+    )
+
+
+def _first_place(X: Any, bad: Array) -> tuple[int, int]:
+    at = int(np.argmax(bad.ravel()))
+    if sp.issparse(X):
+        return int(np.searchsorted(X.indptr, at, side="right")) - 1, int(X.indices[at])
+    row, column = np.unravel_index(at, bad.shape)
+    return int(row), int(column)
+
+
+def _complaint(what: str, name: str, row: int, column: int, values: Array, bad: Array) -> str:
+    where = f"first at row {row}, column {column} (counted from 0), {int(bad.sum())} in all"
+    if what == "Negative values":
+        return (
+            f"Negative values in data passed to {name}: {where}. Shift or clip them on purpose, "
+            "or leave those features out"
+        )
+    return f"Input X contains {what}: {where}. Fill or drop them; {name} does not guess"
+
+
+def check_count(value: object, name: str, *, least: int = 1) -> int:
+    """Return a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise UsageError(f"{name} must be a whole number from {least} up, not {value!r}")
+    return int(value)
+
+
+def check_number(value: object, name: str) -> float:
+    """Return a finite number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < np.inf:
+        raise UsageError(f"{name} must be a finite number from 0 up, not {value!r}")
+    return float(value)
+
+
+def check_start(values: object, shape: tuple[int, int], name: str) -> Array:
+    """Return a given starting factor, checked."""
+    start = np.asarray(values)
+    if start.shape != shape:
+        raise UsageError(f"the start {name} must have shape {shape}, not {start.shape}")
+    if not np.isfinite(start).all() or (start < 0).any():
+        raise UsageError(f"the start {name} must be finite and not negative")
+    return start

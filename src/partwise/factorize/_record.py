@@ -1,0 +1,75 @@
+"""From where a solver ended to what the user gets: order, scale and the record of the fit."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from partwise import __version__
+from partwise.matrix.matrix import DataMatrix
+from partwise.matrix.thin import thin_rows
+from partwise.objectives import Penalties
+from partwise.results import Factorization
+from partwise.solvers.state import Outcome, Settings, residual
+
+__all__ = ["order_and_scale", "record"]
+
+Array = npt.NDArray[Any]
+
+
+def order_and_scale(
+    matrix: DataMatrix, outcome: Outcome, penalties: Penalties
+) -> tuple[Array, Array, npt.NDArray[np.float64]]:
+    """Return usage (n x k), programs (k x p) and the share of ||X||^2 that each explains.
+
+    At the exact usage <X, w_t h_t> sums over the programs to ||X||^2 - ||X - W H||^2; programs are
+    sorted by it. Without penalties they are scaled to sum 1, which the usage makes up for.
+    """
+    k = outcome.statistics.gram.shape[0]
+    stride = matrix.stride(k)
+    usage = thin_rows(outcome.usage, stride, k)
+    programs = thin_rows(outcome.programs, stride, k)
+    cross = thin_rows(outcome.statistics.cross, stride, k)
+    explained = np.einsum("pk,pk->k", cross, programs, dtype=np.float64)
+    explained /= max(matrix.squared_norm, np.finfo(float).tiny)
+    order = np.argsort(-explained, kind="stable")
+    scale = np.ones(k)
+    if not penalties.active:
+        sums = programs.sum(axis=0, dtype=np.float64)
+        scale = np.where(sums > 0, sums, 1.0)
+    low = scale[order].astype(matrix.dtype)
+    sorted_usage: Array = usage[:, order] * low
+    sorted_programs: Array = np.ascontiguousarray((programs[:, order] / low).T)
+    return sorted_usage, sorted_programs, explained[order]
+
+
+def record(
+    matrix: DataMatrix,
+    outcome: Outcome,
+    settings: Settings,
+    programs: Array,
+    explained: npt.NDArray[np.float64],
+    estimator: Any,
+    wall_time: float,
+) -> Factorization:
+    """Return the record of a fit; the usage stays with the caller."""
+    norm = matrix.squared_norm
+    rest = residual(matrix, outcome.statistics, outcome.programs, settings.penalties)
+    seed = estimator.random_state
+    return Factorization(
+        usage=None,
+        programs=programs,
+        status=outcome.status,
+        loss=np.asarray(outcome.loss, np.float64),
+        relative_error=float(np.sqrt(rest / norm)) if norm > 0 else 0.0,
+        explained=explained,
+        n_iter=outcome.n_iter,
+        seed=int(seed) if isinstance(seed, numbers.Integral) else None,
+        solver=getattr(estimator, "solver", "minibatch"),
+        wall_time=wall_time,
+        version=__version__,
+        details=outcome.details,
+    )

@@ -1,0 +1,306 @@
+"""Mini-batch factorization, with an account of how far from converged it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from partwise.exceptions import UsageError
+from partwise.factorize._base import BaseNMF
+from partwise.factorize._checks import check_count, check_data, check_number, check_start, is_source
+from partwise.factorize._record import order_and_scale, record
+from partwise.matrix.matrix import DataMatrix
+from partwise.objectives import Penalties
+from partwise.results import Status
+from partwise.solvers.hals import finish, fit_hals
+from partwise.solvers.init import INITS, initialize
+from partwise.solvers.minibatch import Online, step
+from partwise.solvers.state import Outcome, Settings
+from partwise.utils.random import generator
+from partwise.utils.threads import single_thread_blas
+
+__all__ = ["MiniBatchNMF"]
+
+Array = npt.NDArray[Any]
+Callback = Callable[[int, float], None]
+
+#: Full passes with which the distance from convergence is measured.
+_PROBE = 5
+
+
+class MiniBatchNMF(BaseNMF):
+    """Non-negative matrix factorization by mini-batches.
+
+    The objective is that of `NMF`. Batches are taken in the order of the rows; each updates the
+    programs, so that data can also arrive in parts (`partial_fit`). It does not reach the exact
+    optimum, and says by how much: `result_.details["relative_gap"]` is the share by which a few
+    passes of the full solver, from where it stopped, lower the loss.
+
+    Parameters
+    ----------
+    n_components : int, optional
+        Number of programs k; by default 10, or the number of features where that is smaller.
+    init : {"nndsvda", "nndsvd", "random", "custom"}
+        Start, as in `NMF`.
+    batch_size : int
+        Rows per batch.
+    forget_factor : float
+        Weight of past batches, per batch: 1 keeps all, values below 1 forget old programs' marks.
+    tol : float
+        Stops when the smoothed loss changes by less than this share over an epoch; 0 never stops.
+    max_no_improvement : int, optional
+        Stops when the smoothed loss has not fallen for so many batches; None never does.
+    max_iter : int
+        Most passes (epochs) over X.
+    l1_usage, l2_usage, l1_programs, l2_programs : float or array of k
+        Elastic net of each factor. The L1 and L2 weights of the usage count per row, those of the
+        programs against the running sums of the batches.
+    random_state : int, Generator, RandomState or None
+        Seed.
+    n_threads : int, optional
+        Threads; by default $PARTWISE_NUM_THREADS, else all CPUs of the process.
+
+    Attributes
+    ----------
+    components_ : ndarray, k x p
+        Programs; those of `fit` are sorted and scaled as in `NMF`, those of `partial_fit` are not.
+    n_steps_ : int
+        Batches seen.
+    n_iter_, n_components_, reconstruction_err_, result_
+        As in `NMF`, after `fit`.
+
+    References
+    ----------
+    Mairal, Bach, Ponce & Sapiro (2010), JMLR 11; Lefevre, Bach & Fevotte (2011), WASPAA.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from partwise import MiniBatchNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((500, 3)) @ rng.random((3, 8))
+    >>> model = MiniBatchNMF(3, batch_size=100, random_state=0).fit(X)
+    >>> model.components_.shape
+    (3, 8)
+    >>> sorted(model.result_.details)
+    ['projected_gradient', 'relative_gap']
+    """
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        init: str = "nndsvda",
+        batch_size: int = 1024,
+        forget_factor: float = 0.7,
+        tol: float = 1e-4,
+        max_no_improvement: int | None = 10,
+        max_iter: int = 200,
+        l1_usage: float | Array = 0.0,
+        l2_usage: float | Array = 0.0,
+        l1_programs: float | Array = 0.0,
+        l2_programs: float | Array = 0.0,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.init = init
+        self.batch_size = batch_size
+        self.forget_factor = forget_factor
+        self.tol = tol
+        self.max_no_improvement = max_no_improvement
+        self.max_iter = max_iter
+        self.l1_usage = l1_usage
+        self.l2_usage = l2_usage
+        self.l1_programs = l1_programs
+        self.l2_programs = l2_programs
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    def fit(self, X: Any, y: object = None, *, callback: Callback | None = None) -> Self:
+        """Fit the programs; parameters as in `NMF.fit`, `callback` gets (epoch, loss per row)."""
+        self._fit(X, None, callback)
+        return self
+
+    def fit_transform(
+        self,
+        X: Any,
+        y: object = None,
+        W: Array | None = None,
+        H: Array | None = None,
+        *,
+        callback: Callback | None = None,
+    ) -> Array:
+        """Fit the programs and return the usage, exact for them.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or block source, n x p
+            Non-negative observations.
+        y : ignored
+            For scikit-learn's grammar.
+        W : None
+            Refused: the usage of a batch is solved from the programs, so that a start has no use.
+        H : array, k x p, optional
+            The start of the programs where init="custom".
+        callback : callable, optional
+            Called with (epoch, smoothed loss per row) after each epoch.
+
+        Returns
+        -------
+        ndarray, n x k
+            Usage.
+        """
+        if W is not None:
+            raise UsageError("MiniBatchNMF takes a start H, not W: usage follows from the programs")
+        return self._fit(X, H, callback)
+
+    def partial_fit(self, X: Any, y: object = None, H: Array | None = None) -> Self:
+        """Take one batch of rows in.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or block source, n x p
+            A batch.
+        y : ignored
+            For scikit-learn's grammar.
+        H : array, k x p, optional
+            The start of the programs where init="custom", with the first batch.
+
+        Returns
+        -------
+        MiniBatchNMF
+            The estimator.
+        """
+        first = not hasattr(self, "_online")
+        self._check_parameters(H if first else None, first=first)
+        dtype = None if first else self.components_.dtype
+        X = check_data(self, X, reset=first, dtype=dtype)
+        k = self._count(X.shape) if first else self.components_.shape[0]
+        with single_thread_blas():
+            batch = self._matrix(X, k)
+            if first:
+                self._online = self._begin(batch, k, H)
+            step(self._online, batch, self._penalties(k), self.forget_factor)
+        self.components_ = np.ascontiguousarray(self._online.programs.T)
+        self.n_components_ = k
+        self.n_steps_ = self._online.steps
+        return self
+
+    def _begin(self, matrix: DataMatrix, k: int, H: Array | None) -> Online:
+        p = matrix.shape[1]
+        if H is not None:
+            return Online.start(check_start(H, (k, p), "H").T.astype(matrix.dtype))
+        programs = initialize(matrix, k, self.init, generator(self.random_state))[1]
+        return Online.start(programs.reshape(p, matrix.stride(k))[:, :k])
+
+    def _check_parameters(self, H: Array | None, *, first: bool = True) -> None:
+        if self.init not in (*INITS, "custom"):
+            raise UsageError(f"init must be one of {(*INITS, 'custom')}, not {self.init!r}")
+        if first and (H is not None) != (self.init == "custom"):
+            raise UsageError("init='custom' goes with a start H, and H with init='custom'")
+        check_count(self.batch_size, "batch_size")
+        if check_number(self.forget_factor, "forget_factor") > 1:
+            raise UsageError(f"forget_factor must be from 0 to 1, not {self.forget_factor!r}")
+        if self.max_no_improvement is not None:
+            check_count(self.max_no_improvement, "max_no_improvement")
+
+    def _fit(self, X: Any, H: Array | None, callback: Callback | None) -> Array:
+        begun = time.perf_counter()
+        self._check_parameters(H)
+        X = check_data(self, X, reset=True)
+        k = self._count(X.shape)
+        settings = Settings(
+            tol=check_number(self.tol, "tol"),
+            max_iter=check_count(self.max_iter, "max_iter"),
+            penalties=self._penalties(k),
+        )
+        with single_thread_blas():
+            matrix = self._matrix(X, k)
+            self._online = self._begin(matrix, k, H)
+            status, history, epochs = self._epochs(X, k, settings, callback)
+            outcome = self._close(matrix, settings, status, history, epochs)
+            usage, programs, explained = order_and_scale(matrix, outcome, settings.penalties)
+            self.components_ = programs
+            self.n_components_ = k
+            self.n_iter_ = epochs
+            self.n_steps_ = self._online.steps
+            self.result_ = record(
+                matrix, outcome, settings, programs, explained, self, time.perf_counter() - begun
+            )
+        self.reconstruction_err_ = self.result_.relative_error * float(np.sqrt(matrix.squared_norm))
+        return usage
+
+    def _epochs(
+        self, X: Any, k: int, settings: Settings, callback: Callback | None
+    ) -> tuple[Status, list[float], int]:
+        """Run batches until the smoothed loss stands still; return why, the losses, the epochs."""
+        n = X.shape[0]
+        alpha = min(1.0, 2.0 * self.batch_size / (n + 1))
+        smooth, best, stale = np.inf, np.inf, 0
+        history: list[float] = []
+        for epoch in range(1, settings.max_iter + 1):
+            for rows in _batches(X, self.batch_size):
+                batch = self._matrix(rows, k)
+                loss = step(self._online, batch, settings.penalties, self.forget_factor)
+                smooth = loss if not np.isfinite(smooth) else smooth + alpha * (loss - smooth)
+                stale = 0 if smooth < best else stale + 1
+                best = min(best, smooth)
+                if self.max_no_improvement is not None and stale >= self.max_no_improvement:
+                    history.append(smooth)
+                    return Status.EARLY_STOP, history, epoch
+            history.append(smooth)
+            if callback is not None:
+                callback(epoch, smooth)
+            if epoch > 1 and abs(history[-2] - smooth) <= settings.tol * max(smooth, 1e-300):
+                return Status.EARLY_STOP, history, epoch
+        return Status.MAX_ITER, history, settings.max_iter
+
+    def _close(
+        self,
+        matrix: DataMatrix,
+        settings: Settings,
+        status: Status,
+        history: list[float],
+        epochs: int,
+    ) -> Outcome:
+        """Solve the usage for the final programs and measure how far the full solver would go."""
+        n, p = matrix.shape
+        k = self._online.programs.shape[1]
+        programs = matrix.thin(p, k, self._online.programs)
+        usage = matrix.thin(n, k)
+        statistics, gradient = finish(matrix, usage, programs, settings)
+        here = _loss(matrix, statistics.fit, programs, settings.penalties, k)
+        probe = Settings(tol=0.0, max_iter=_PROBE, penalties=settings.penalties)
+        further = fit_hals(matrix, usage.copy(), programs.copy(), probe, np.random.default_rng(0))
+        there = _loss(matrix, further.statistics.fit, further.programs, settings.penalties, k)
+        gap = max(here - there, 0.0) / here if here > 0 else 0.0
+        details = {"projected_gradient": gradient, "relative_gap": gap}
+        return Outcome(usage, programs, status, history, statistics, epochs, details)
+
+
+def _loss(matrix: DataMatrix, fit: float, programs: Array, penalties: Penalties, k: int) -> float:
+    """Return the objective at the exact usage: 1/2 (||X||^2 - fit) plus the programs' penalty."""
+    rows = programs.reshape(-1, matrix.stride(k))[:, :k].astype(np.float64)
+    penalty = penalties.programs.value(rows.sum(axis=0), np.square(rows).sum(axis=0))
+    return max(0.5 * (matrix.squared_norm - fit), 0.0) + penalty
+
+
+def _batches(X: Any, size: int) -> Iterator[Any]:
+    """Yield batches of rows in order, whatever X is."""
+    n = X.shape[0]
+    if not is_source(X):
+        for start in range(0, n, size):
+            yield X[start : start + size]
+        return
+    for start in range(0, n, size):
+        blocks = [block for _, block in X.blocks(start, min(n, start + size))]
+        if len(blocks) == 1:
+            yield blocks[0]
+        else:
+            yield sp.vstack(blocks, "csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)

@@ -1,0 +1,256 @@
+"""Non-negative matrix factorization by one-pass block coordinate descent."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+
+from partwise.exceptions import UsageError
+from partwise.factorize._base import BaseNMF
+from partwise.factorize._checks import check_count, check_data, check_number, check_start
+from partwise.factorize._record import order_and_scale, record
+from partwise.matrix.matrix import DataMatrix
+from partwise.matrix.thin import thin_rows
+from partwise.results import Status
+from partwise.solvers.hals import fit_hals
+from partwise.solvers.init import INITS, initialize
+from partwise.solvers.state import Outcome, Settings, exact_problem
+from partwise.utils.random import generator
+from partwise.utils.threads import single_thread_blas
+
+__all__ = ["NMF"]
+
+Array = npt.NDArray[Any]
+Callback = Callable[[int, float], None]
+
+SOLVERS = ("hals", "bpp")
+
+
+class NMF(BaseNMF):
+    """Non-negative matrix factorization, X ~ usage @ programs.
+
+    Minimises, over usage W (n x k) and programs H (k x p), both non-negative,
+
+        1/2 ||X - W H||^2 + l1_usage sum(W) + l2_usage/2 ||W||^2
+                          + l1_programs sum(H) + l2_programs/2 ||H||^2
+
+    Each iteration reads X once; the usage that is returned is the exact minimiser for the
+    returned programs, so that `fit_transform(X)` and `transform(X)` agree. Programs are sorted by
+    the share of ||X||^2 that they explain and, where nothing is penalised, sum to 1. The same
+    seed gives the same bits for any number of threads.
+
+    Parameters
+    ----------
+    n_components : int, optional
+        Number of programs k; by default 10, or the number of features where that is smaller.
+    solver : {"hals", "bpp"}
+        "hals": several sweeps of coordinate descent per pass; "bpp": each half step is solved
+        exactly by block principal pivoting, which costs more and converges in as many passes.
+    init : {"nndsvda", "nndsvd", "random", "custom"}
+        Start. "nndsvd" is made from the leading singular vectors; "nndsvda" fills its zeros with
+        the mean of X; "custom" takes the arrays given to `fit_transform`.
+    tol : float
+        The iteration stops when the loss falls by less than this share per pass and the projected
+        gradient, relative to X^T W, is below sqrt(tol).
+    max_iter : int
+        Most passes over X.
+    n_init : int
+        Number of starts; the best is kept. Starts after the first of an NNDSVD are random.
+    l1_usage, l2_usage, l1_programs, l2_programs : float or array of k
+        Elastic net of each factor, for all components or for each.
+    random_state : int, Generator, RandomState or None
+        Seed.
+    n_threads : int, optional
+        Threads; by default $PARTWISE_NUM_THREADS, else all CPUs of the process.
+
+    Attributes
+    ----------
+    components_ : ndarray, k x p
+        Programs.
+    n_components_ : int
+        Number of programs.
+    reconstruction_err_ : float
+        ||X - W H||.
+    n_iter_ : int
+        Passes of the start that was kept.
+    result_ : Factorization
+        Status with advice, loss per pass, relative error, share explained by each program.
+
+    References
+    ----------
+    Cichocki & Phan (2009), IEICE Trans. Fundamentals 92-A (HALS); Gillis & Glineur (2012), Neural
+    Computation 24 (several sweeps per product); Ang & Gillis (2019), Neural Computation 31
+    (extrapolation); Kim & Park (2011), SIAM J. Sci. Comput. 33 (block principal pivoting);
+    Boutsidis & Gallopoulos (2008), Pattern Recognition 41 (NNDSVD).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from partwise import NMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((100, 3)) @ rng.random((3, 8))
+    >>> model = NMF(3, random_state=0)
+    >>> usage = model.fit_transform(X)
+    >>> usage.shape, model.components_.shape
+    ((100, 3), (3, 8))
+    >>> model.result_.relative_error < 0.01
+    True
+    """
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        solver: str = "hals",
+        init: str = "nndsvda",
+        tol: float = 1e-5,
+        max_iter: int = 500,
+        n_init: int = 1,
+        l1_usage: float | Array = 0.0,
+        l2_usage: float | Array = 0.0,
+        l1_programs: float | Array = 0.0,
+        l2_programs: float | Array = 0.0,
+        random_state: int | np.random.Generator | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.solver = solver
+        self.init = init
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.l1_usage = l1_usage
+        self.l2_usage = l2_usage
+        self.l1_programs = l1_programs
+        self.l2_programs = l2_programs
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    def fit(self, X: Any, y: object = None, *, callback: Callback | None = None) -> Self:
+        """Fit the programs.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or block source, n x p
+            Non-negative observations.
+        y : ignored
+            For scikit-learn's grammar.
+        callback : callable, optional
+            Called with (pass, loss) after each pass.
+
+        Returns
+        -------
+        NMF
+            The fitted estimator.
+        """
+        self._fit(X, None, None, callback)
+        return self
+
+    def fit_transform(
+        self,
+        X: Any,
+        y: object = None,
+        W: Array | None = None,
+        H: Array | None = None,
+        *,
+        callback: Callback | None = None,
+    ) -> Array:
+        """Fit the programs and return the usage.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or block source, n x p
+            Non-negative observations.
+        y : ignored
+            For scikit-learn's grammar.
+        W, H : arrays, n x k and k x p, optional
+            The start where init="custom"; without W it is solved from H.
+        callback : callable, optional
+            Called with (pass, loss) after each pass.
+
+        Returns
+        -------
+        ndarray, n x k
+            Usage.
+
+        Raises
+        ------
+        DataError
+            If X has negative, missing or infinite values, or too few rows or columns.
+        UsageError
+            If a parameter cannot be used.
+        """
+        return self._fit(X, W, H, callback)
+
+    def _fit(self, X: Any, W: Array | None, H: Array | None, callback: Callback | None) -> Array:
+        begun = time.perf_counter()
+        self._check_parameters(H)
+        X = check_data(self, X, reset=True)
+        k = self._count(X.shape)
+        settings = Settings(
+            tol=check_number(self.tol, "tol"),
+            max_iter=check_count(self.max_iter, "max_iter"),
+            penalties=self._penalties(k),
+            exact=self.solver == "bpp",
+        )
+        rng = generator(self.random_state)
+        with single_thread_blas():
+            matrix = self._matrix(X, k)
+            best: Outcome | None = None
+            for start in range(self.n_init):
+                usage, programs = self._start(matrix, k, start, rng, W, H, settings)
+                outcome = fit_hals(matrix, usage, programs, settings, rng, callback)
+                if best is None or outcome.loss[-1] < best.loss[-1]:
+                    best = outcome
+            assert best is not None  # n_init >= 1
+            usage, programs, explained = order_and_scale(matrix, best, settings.penalties)
+            self.components_ = programs
+            self.n_components_ = k
+            self.n_iter_ = best.n_iter
+            self.result_ = record(
+                matrix, best, settings, programs, explained, self, time.perf_counter() - begun
+            )
+        self.reconstruction_err_ = self.result_.relative_error * float(np.sqrt(matrix.squared_norm))
+        if best.status is Status.MAX_ITER and settings.tol > 0:
+            warnings.warn(Status.MAX_ITER.advice, ConvergenceWarning, stacklevel=3)
+        return usage
+
+    def _check_parameters(self, H: Array | None) -> None:
+        if self.solver not in SOLVERS:
+            raise UsageError(f"solver must be one of {SOLVERS}, not {self.solver!r}")
+        if self.init not in (*INITS, "custom"):
+            raise UsageError(f"init must be one of {(*INITS, 'custom')}, not {self.init!r}")
+        check_count(self.n_init, "n_init")
+        if (H is not None) != (self.init == "custom"):
+            raise UsageError(
+                "init='custom' goes with fit_transform(X, H=...), and W if you have it"
+            )
+        if self.init == "custom" and self.n_init > 1:
+            raise UsageError("init='custom' is one start: n_init must be 1")
+
+    def _start(
+        self,
+        matrix: DataMatrix,
+        k: int,
+        start: int,
+        rng: np.random.Generator,
+        W: Array | None,
+        H: Array | None,
+        settings: Settings,
+    ) -> tuple[Array, Array]:
+        """Return the flat thin factors of one start."""
+        if self.init != "custom":
+            return initialize(matrix, k, self.init if start == 0 else "random", rng)
+        n, p = matrix.shape
+        programs = matrix.thin(p, k, check_start(H, (k, p), "H").T)
+        if W is not None:
+            return matrix.thin(n, k, check_start(W, (n, k), "W")), programs
+        usage = matrix.thin(n, k)
+        matrix.sweep(programs, exact_problem(matrix, programs, settings.penalties.usage), usage)
+        return usage, programs

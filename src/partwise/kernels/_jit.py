@@ -1,0 +1,35 @@
+"""The only place that names numba's options.
+
+`fastmath` is limited to flags that keep NaN and infinity: sums may be reassociated and products
+fused, nothing is assumed about the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+
+__all__ = ["inline", "jit"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "fastmath": {"contract", "reassoc", "nsz"},
+}
+
+
+def jit(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Compile a module-level function on its first call; the machine code is cached on disk."""
+    return cast("Callable[_P, _R]", numba.njit(**_OPTIONS)(function))
+
+
+def inline(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Compile a small helper that LLVM should inline into its callers."""
+    return cast("Callable[_P, _R]", numba.njit(**_OPTIONS, forceinline=True)(function))

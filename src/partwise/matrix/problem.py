@@ -1,0 +1,104 @@
+"""The small non-negative quadratic problem that every row of a pass solves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["RIDGE", "RowProblem", "Statistics", "symmetric"]
+
+#: The diagonal of the Gram matrix grows by this share of itself where rows are solved exactly: the
+#: solution is then unique even if programs are linearly dependent. It must exceed the rounding of
+#: B, which it divides along such directions.
+RIDGE = {"float64": 1e-10, "float32": 1e-7}
+
+
+@dataclass(frozen=True)
+class RowProblem:
+    """Minimise 1/2 w G w^T - b w^T + shift w^T over w >= 0, for each row.
+
+    Attributes
+    ----------
+    gram
+        G, k x k, float64, penalties included.
+    shift
+        The L1 penalty, k, float64.
+    sweeps
+        Sweeps of coordinate descent.
+    exact
+        Whether block principal pivoting finishes each row.
+    scaled, inverse, shift_low
+        -G / diag(G) with diagonal 0, 1 / diag(G) and the shift in the type of the factors; a zero
+        diagonal gives an inverse of 0, so that the coordinate becomes 0.
+    """
+
+    gram: npt.NDArray[np.float64]
+    shift: npt.NDArray[np.float64]
+    sweeps: int
+    exact: bool
+    scaled: npt.NDArray[Any]
+    inverse: npt.NDArray[Any]
+    shift_low: npt.NDArray[Any]
+
+    @classmethod
+    def build(
+        cls,
+        gram: npt.NDArray[np.float64],
+        shift: npt.NDArray[np.float64],
+        *,
+        dtype: np.dtype[Any],
+        sweeps: int,
+        exact: bool = False,
+        ridge: float = 0.0,
+    ) -> RowProblem:
+        """Scale the Gram matrix for the kernels; the diagonal grows by the share `ridge`."""
+        k = gram.shape[0]
+        if exact:
+            diagonal = np.diag(gram)
+            share = ridge or RIDGE[np.dtype(dtype).name]
+            gram = gram + np.diag(np.where(diagonal > 0, share * diagonal, 1.0))
+        diagonal = np.diag(gram).copy()
+        alive = diagonal > 0
+        inverse = np.divide(1.0, diagonal, out=np.zeros(k), where=alive)
+        scaled = -gram * inverse[:, None]
+        np.fill_diagonal(scaled, 0.0)
+        return cls(
+            gram=np.ascontiguousarray(gram),
+            shift=shift,
+            sweeps=sweeps,
+            exact=exact,
+            scaled=np.ascontiguousarray(scaled.astype(dtype)),
+            inverse=inverse.astype(dtype),
+            shift_low=shift.astype(dtype),
+        )
+
+
+@dataclass
+class Statistics:
+    """What one pass leaves behind.
+
+    Attributes
+    ----------
+    gram
+        W^T W, k x k, float64.
+    cross
+        X^T W, a flat thin matrix of p rows.
+    fit
+        Sum over the rows of (b - shift) w; only where the rows were solved exactly.
+    unsolved
+        Rows whose exact solution was not found within the permitted steps.
+    """
+
+    gram: npt.NDArray[np.float64]
+    cross: npt.NDArray[Any]
+    fit: float = 0.0
+    unsolved: int = 0
+
+
+def symmetric(upper: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the symmetric matrix with the given upper triangle."""
+    full: npt.NDArray[np.float64] = np.triu(upper) + np.triu(upper, 1).T
+    return full

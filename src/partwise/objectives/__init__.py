@@ -1,0 +1,5 @@
+"""Losses and penalties: small frozen records that edit (G, B); kernels never see them."""
+
+from partwise.objectives.penalties import ElasticNet, Penalties
+
+__all__ = ["ElasticNet", "Penalties"]

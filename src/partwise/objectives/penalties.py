@@ -1,0 +1,78 @@
+"""Elastic net on each factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from partwise.exceptions import UsageError
+
+__all__ = ["ElasticNet", "Penalties"]
+
+
+@dataclass(frozen=True)
+class ElasticNet:
+    """l1 * sum(f) + l2 / 2 * sum(f^2) on one non-negative factor f.
+
+    Both are one number, or one for each component. In the quadratic problem of a factor,
+    l2 goes to the diagonal of G and l1 is taken from B.
+    """
+
+    l1: npt.NDArray[np.float64]
+    l2: npt.NDArray[np.float64]
+
+    @classmethod
+    def build(cls, l1: object, l2: object, k: int, *, factor: str) -> ElasticNet:
+        """Check the weights and spread them over k components."""
+        return cls(_weights(l1, k, f"l1_{factor}"), _weights(l2, k, f"l2_{factor}"))
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is penalised."""
+        return bool(self.l1.any() or self.l2.any())
+
+    def gram(self, gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return G with the penalty on its diagonal."""
+        return gram + np.diag(self.l2) if self.l2.any() else gram
+
+    def value(self, sums: npt.NDArray[np.float64], squares: npt.NDArray[np.float64]) -> float:
+        """Return the penalty, given the factor's sum and sum of squares per component."""
+        return float(self.l1 @ sums + 0.5 * self.l2 @ squares)
+
+
+def _weights(value: object, k: int, name: str) -> npt.NDArray[np.float64]:
+    weights = np.asarray(value, np.float64)
+    if weights.ndim == 0:
+        weights = np.full(k, float(weights))
+    if weights.shape != (k,):
+        raise UsageError(f"{name} must be one number or one for each of the {k} components")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise UsageError(f"{name} must be finite and not negative")
+    return weights
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """The penalties of usage and programs.
+
+    Raises
+    ------
+    UsageError
+        If only one factor is penalised: scaling that factor down and the other one up would make
+        the penalty vanish, so that no minimum exists.
+    """
+
+    usage: ElasticNet
+    programs: ElasticNet
+    active: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.usage.active != self.programs.active:
+            one, other = ("usage", "programs") if self.usage.active else ("programs", "usage")
+            raise UsageError(
+                f"only {one} is penalised: shrinking it and growing {other} in step leaves the fit "
+                f"as it is and makes the penalty vanish. Penalise both (l2_{other} is enough)"
+            )
+        object.__setattr__(self, "active", self.usage.active)

@@ -1,0 +1,1 @@
+"""Algorithms; each takes a matrix and an objective."""

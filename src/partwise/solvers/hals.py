@@ -1,0 +1,266 @@
+"""One-pass block coordinate descent for the Frobenius loss.
+
+X is n x p, usage W n x k, programs H k x p (kept as p rows of k). Each iteration reads X once:
+per block of rows, B = X H^T, rows of W by warm-started sweeps, then W^T W and X^T W while the rows
+are in cache. H follows from those two alone, and so does the loss
+
+    1/2 ||X - W H||^2 = 1/2 (||X||^2 - 2 <X^T W, H^T> + <W^T W, H H^T>).
+
+Several sweeps per pass pay because the products with X dominate (Gillis & Glineur 2012). H is
+extrapolated and the extrapolation withdrawn when the loss rises (Ang & Gillis 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from partwise.kernels import nnls
+from partwise.matrix.matrix import DataMatrix
+from partwise.matrix.problem import RowProblem, Statistics
+from partwise.results import Status
+from partwise.solvers.state import Outcome, Settings, exact_problem, gram_of, solve_programs
+
+__all__ = ["fit_hals", "finish"]
+
+Array = npt.NDArray[Any]
+Callback = Callable[[int, float], None]
+
+#: Extrapolation: its first weight, its growth per good step and its division at a bad one.
+_FIRST, _GROWTH, _DIVISOR, _MOST = 0.5, 1.05, 2.0, 0.99
+#: Iterations over which the decrease of the loss is averaged.
+_WINDOW = 3
+#: A component that died is seeded anew at most this often.
+_RESEEDS = 3
+#: Share of ||X||^2 below which the residual is rounding error.
+_EXACT = {np.dtype(np.float32): 1e-10, np.dtype(np.float64): 1e-22}
+
+
+@dataclass
+class _Iterate:
+    """The mutable state of an iteration; all thin matrices are flat."""
+
+    usage: Array
+    programs: Array  # the last accepted H
+    ahead: Array  # H as extrapolated: what the next pass uses
+    gram: npt.NDArray[np.float64]  # of `ahead`
+    weight: float
+    loss: float
+
+
+def _sweeps(matrix: DataMatrix, k: int) -> int:
+    """Return the sweeps per half step: 10, fewer where they would cost more than the products."""
+    if matrix.kind == "narrow":
+        return int(np.clip(round(2 + matrix.shape[1] / k), 3, 6))
+    return 10
+
+
+def _loss(
+    matrix: DataMatrix,
+    settings: Settings,
+    usage: Array,
+    programs: Array,
+    statistics: Statistics,
+    gram: npt.NDArray[np.float64],
+) -> float:
+    """Return the objective at (usage, programs), whose Gram matrix is `gram`, from the statistics."""
+    value = 0.5 * (
+        matrix.squared_norm
+        - 2.0 * nnls.dot64(statistics.cross, programs)
+        + float(np.sum(statistics.gram * gram))
+    )
+    if settings.penalties.active:
+        k = gram.shape[0]
+        stride = matrix.stride(k)
+        for penalty, flat, squares in (
+            (settings.penalties.usage, usage, np.diag(statistics.gram)),
+            (settings.penalties.programs, programs, np.diag(gram)),
+        ):
+            sums = flat.reshape(-1, stride)[:, :k].sum(axis=0, dtype=np.float64)
+            value += penalty.value(sums, squares)
+    return max(value, 0.0)
+
+
+def fit_hals(
+    matrix: DataMatrix,
+    usage: Array,
+    programs: Array,
+    settings: Settings,
+    rng: np.random.Generator,
+    callback: Callback | None = None,
+) -> Outcome:
+    """Factorize from a start.
+
+    Parameters
+    ----------
+    matrix
+        The data, n x p.
+    usage, programs
+        Flat thin start, n and p rows; overwritten.
+    settings
+        Tolerance, passes, penalties, exact or swept half steps.
+    rng
+        Seeds dead components anew.
+    callback
+        Called with (iteration, loss) after each pass.
+
+    Returns
+    -------
+    Outcome
+        The usage is the exact solution for the returned programs.
+    """
+    k = settings.penalties.usage.l1.shape[0]
+    sweeps = _sweeps(matrix, k)
+    state = _Iterate(usage, programs, programs.copy(), gram_of(matrix, programs, k), _FIRST, np.inf)
+    history: list[float] = []
+    reseeds = np.zeros(k, np.int64)
+    threshold = settings.tol
+    status = Status.MAX_ITER
+    n_iter = 0
+    while n_iter < settings.max_iter:
+        n_iter += 1
+        statistics = _pass(matrix, state, settings, sweeps)
+        _advance(matrix, state, settings, statistics, sweeps)
+        history.append(state.loss)
+        if callback is not None:
+            callback(n_iter, state.loss)
+        _reseed(matrix, state, statistics, reseeds, rng)
+        if state.loss <= 0.5 * _EXACT[matrix.dtype] * matrix.squared_norm:
+            status = Status.EXACT
+            break
+        if _decrease(history) < threshold:
+            final, gradient = finish(matrix, state.usage, state.programs, settings)
+            if gradient <= np.sqrt(settings.tol):
+                return _outcome(state, Status.CONVERGED, history, final, n_iter, gradient)
+            threshold /= 4
+    final, gradient = finish(matrix, state.usage, state.programs, settings)
+    return _outcome(state, status, history, final, n_iter, gradient)
+
+
+def _pass(matrix: DataMatrix, state: _Iterate, settings: Settings, sweeps: int) -> Statistics:
+    penalty = settings.penalties.usage
+    problem = RowProblem.build(
+        penalty.gram(state.gram),
+        penalty.l1,
+        dtype=matrix.dtype,
+        sweeps=sweeps,
+        exact=settings.exact,
+    )
+    return matrix.sweep(state.ahead, problem, state.usage)
+
+
+def _advance(
+    matrix: DataMatrix, state: _Iterate, settings: Settings, statistics: Statistics, sweeps: int
+) -> None:
+    """Update H from the statistics; keep it and go ahead, or withdraw the extrapolation."""
+    penalty = settings.penalties.programs
+    k = state.gram.shape[0]
+    problem = RowProblem.build(
+        penalty.gram(statistics.gram),
+        penalty.l1,
+        dtype=matrix.dtype,
+        sweeps=sweeps,
+        exact=settings.exact,
+    )
+    programs = state.ahead.copy()
+    gram = solve_programs(matrix, problem, statistics.cross, programs)
+    loss = _loss(matrix, settings, state.usage, programs, statistics, gram)
+    if loss > state.loss:
+        state.weight /= _DIVISOR
+        state.ahead = state.programs.copy()
+    else:
+        step = programs - state.programs
+        step *= matrix.dtype.type(state.weight)
+        step += programs
+        state.ahead = np.maximum(step, 0, out=step)
+        state.weight = min(_MOST, state.weight * _GROWTH)
+        state.programs = programs
+        state.loss = loss
+    state.gram = gram_of(matrix, state.ahead, k)
+
+
+def _decrease(history: list[float]) -> float:
+    """Return the relative decrease per iteration, averaged over the last few."""
+    if len(history) <= _WINDOW:
+        return np.inf
+    before, now = history[-1 - _WINDOW], history[-1]
+    return (before - now) / (_WINDOW * max(before, np.finfo(float).tiny))
+
+
+def _reseed(
+    matrix: DataMatrix,
+    state: _Iterate,
+    statistics: Statistics,
+    reseeds: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+) -> None:
+    """Give each component that no row uses a new program: the mean profile, perturbed.
+
+    Its usage is zero, so the loss does not change until the next pass.
+    """
+    k = reseeds.shape[0]
+    dead = (np.diag(statistics.gram) == 0) | (np.diag(state.gram) == 0)
+    dead &= reseeds < _RESEEDS
+    if not dead.any() or dead.all():
+        return
+    stride = matrix.stride(k)
+    profile = statistics.cross.reshape(-1, stride)[:, :k].sum(axis=1, dtype=np.float64)
+    norm = np.sqrt(np.mean(np.diag(state.gram)[~dead]))
+    usage = state.usage.reshape(-1, stride)
+    for t in np.flatnonzero(dead):
+        column = profile * rng.exponential(size=profile.shape[0])
+        length = np.linalg.norm(column)
+        if length == 0:
+            continue
+        column *= norm / length
+        for flat in (state.programs, state.ahead):
+            flat.reshape(-1, stride)[:, t] = column
+        usage[:, t] = 0
+        reseeds[t] += 1
+    state.gram = gram_of(matrix, state.ahead, k)
+
+
+def finish(
+    matrix: DataMatrix, usage: Array, programs: Array, settings: Settings
+) -> tuple[Statistics, float]:
+    """Solve the usage exactly, in place.
+
+    Returns
+    -------
+    tuple
+        The statistics at the exact usage, and the norm of the projected gradient with respect to
+        the programs relative to that of X^T W (with respect to the usage it is zero).
+    """
+    penalties = settings.penalties
+    k = penalties.usage.l1.shape[0]
+    statistics = matrix.sweep(programs, exact_problem(matrix, programs, penalties.usage), usage)
+    stride = matrix.stride(k)
+    slope = nnls.projected_gradient(
+        penalties.programs.gram(statistics.gram), penalties.programs.l1,
+        statistics.cross, programs, matrix.shape[1], k, stride, stride,
+    )  # fmt: skip
+    scale = nnls.dot64(statistics.cross, statistics.cross)
+    return statistics, float(np.sqrt(slope / scale)) if scale > 0 else 0.0
+
+
+def _outcome(
+    state: _Iterate,
+    status: Status,
+    history: list[float],
+    statistics: Statistics,
+    n_iter: int,
+    gradient: float,
+) -> Outcome:
+    return Outcome(
+        usage=state.usage,
+        programs=state.programs,
+        status=status,
+        loss=history,
+        statistics=statistics,
+        n_iter=n_iter,
+        details={"projected_gradient": gradient},
+    )

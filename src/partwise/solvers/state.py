@@ -1,0 +1,131 @@
+"""What solvers share: settings, the state of an iteration, and the updates of the programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from partwise.kernels import nnls
+from partwise.matrix.matrix import DataMatrix
+from partwise.matrix.problem import RIDGE, RowProblem, Statistics, symmetric
+from partwise.objectives import ElasticNet, Penalties
+from partwise.results import Status
+from partwise.utils.threads import run_tasks
+
+__all__ = ["Outcome", "Settings", "exact_problem", "gram_of", "residual", "solve_programs"]
+
+Array = npt.NDArray[Any]
+
+#: Rows of one task of an update of the programs.
+_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What governs an iteration.
+
+    Attributes
+    ----------
+    tol
+        Relative decrease of the loss per iteration below which the gradient is looked at.
+    max_iter
+        Passes over the data.
+    penalties
+        Elastic net of both factors.
+    exact
+        Whether each half step is solved exactly (block principal pivoting) instead of by sweeps.
+    """
+
+    tol: float
+    max_iter: int
+    penalties: Penalties
+    exact: bool = False
+
+
+@dataclass
+class Outcome:
+    """Where a solver ended. `usage` and `programs` are flat thin matrices."""
+
+    usage: Array
+    programs: Array
+    status: Status
+    loss: list[float]
+    statistics: Statistics
+    n_iter: int
+    details: dict[str, float] = field(default_factory=dict)
+
+
+def solve_programs(
+    matrix: DataMatrix, problem: RowProblem, cross: Array, programs: Array
+) -> npt.NDArray[np.float64]:
+    """Update all programs in place from G = W^T W and B = X^T W; return H H^T (k x k)."""
+    k = problem.gram.shape[0]
+    p = matrix.shape[1]
+    stride = matrix.stride(k)
+    low = cross.astype(matrix.dtype) if cross.dtype != matrix.dtype else cross
+    edges = [*range(0, p, _ROWS), p]
+    grams = np.zeros((len(edges) - 1, k, k))
+
+    def solve(task: int) -> None:
+        first, count = edges[task], edges[task + 1] - edges[task]
+        nnls.descend(
+            nnls.ROW_LANES, problem.scaled, problem.inverse, problem.shift_low, problem.sweeps,
+            low, programs, first, first, count, k, stride, stride, grams[task],
+        )  # fmt: skip
+        if problem.exact:
+            nnls.pivot(
+                problem.gram, problem.shift, cross, programs, first, first, count, stride, stride
+            )
+            grams[task] = 0
+            nnls.gram(nnls.ROW_LANES, programs, first, count, k, stride, grams[task])
+
+    run_tasks(matrix.n_threads, [partial(solve, task) for task in range(len(edges) - 1)])
+    return symmetric(grams.sum(axis=0))
+
+
+def exact_problem(matrix: DataMatrix, programs: Array, penalty: ElasticNet) -> RowProblem:
+    """Return the problem of the rows of the usage, to be solved exactly.
+
+    The Gram matrix is formed in float64 from the programs as they are.
+    """
+    k = penalty.l1.shape[0]
+    rows = programs.reshape(-1, matrix.stride(k))[:, :k].astype(np.float64)
+    return RowProblem.build(
+        penalty.gram(rows.T @ rows),
+        penalty.l1,
+        dtype=matrix.dtype,
+        sweeps=2,
+        exact=True,
+        ridge=RIDGE["float64"] if matrix.kind == "narrow" else 0.0,
+    )
+
+
+def gram_of(matrix: DataMatrix, thin: Array, k: int) -> npt.NDArray[np.float64]:
+    """Return thin^T thin, k x k, float64."""
+    stride = matrix.stride(k)
+    rows = thin.shape[0] // stride
+    edges = [*range(0, rows, _ROWS), rows]
+    grams = np.zeros((len(edges) - 1, k, k))
+    for i, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        nnls.gram(nnls.ROW_LANES, thin, a, b - a, k, stride, grams[i])
+    return symmetric(grams.sum(axis=0))
+
+
+def residual(
+    matrix: DataMatrix, statistics: Statistics, programs: Array, penalties: Penalties
+) -> float:
+    """Return ||X - W H||^2 after a pass that solved W exactly for these programs.
+
+    Without a penalty on the usage, ||W H||^2 = <X, W H> there, so that the residual is
+    ||X||^2 - <X H^T, W>: the sum that the exact pass forms in float64.
+    """
+    if statistics.unsolved == 0 and not penalties.usage.active:
+        return max(matrix.squared_norm - statistics.fit, 0.0)
+    k = statistics.gram.shape[0]
+    product = float(np.sum(statistics.gram * gram_of(matrix, programs, k)))
+    fit = nnls.dot64(statistics.cross, programs)
+    return max(matrix.squared_norm - 2.0 * fit + product, 0.0)
