@@ -70,7 +70,7 @@ def open_table(
     memory_limit
         Bytes of values that may be held in memory.
     chunk_rows
-        Rows of a text or Parquet file to parse at a time, fewer where they are wide; chosen by the
+        Rows of a text file to parse at a time, fewer where they are wide; chosen by the
         width of the table if None. Never changes the result.
     n_threads
         Threads for parsing; never changes the result.

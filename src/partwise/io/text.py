@@ -36,6 +36,7 @@ __all__ = ["read_text"]
 
 _BLOCK = 2**19
 _LARGEST_BLOCK = 2**26
+_SMALLEST_BLOCK = 2**15
 
 
 class _BadValueError(Exception):
@@ -69,13 +70,7 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
         columns = choose_columns(
             dialect.header, path=path, id_columns=request.id_columns, features=request.features
         )
-        record = dialect.record_bytes
-        block = block_bytes or min(
-            max(request.chunk_rows or 64, 4) * record
-            if request.chunk_rows
-            else max(_BLOCK, 64 * record),
-            _LARGEST_BLOCK,
-        )
+        block = block_bytes or _block_bytes(dialect.record_bytes, request.chunk_rows)
         reader = _Reader(request, columns, block)
         dialect = _read_until_right(reader, dialect)
     except (FileNotFoundError, PermissionError):
@@ -85,6 +80,13 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
     ids, notes = _identified(reader, dialect)
     notes = [*dialect.notes, *columns.notes, *notes, *reader.check.notes(columns.feature_names)]
     return Parsed(ids, columns.feature_names, reader.spool.finish(), notes)
+
+
+def _block_bytes(record_bytes: int, chunk_rows: int | None) -> int:
+    """Return how many bytes to parse at a time; records differ in length, so some must fit."""
+    if chunk_rows is None:
+        return min(max(_BLOCK, 64 * record_bytes), _LARGEST_BLOCK)
+    return min(max(_SMALLEST_BLOCK, max(chunk_rows, 16) * record_bytes), _LARGEST_BLOCK)
 
 
 def _read_until_right(reader: _Reader, dialect: Dialect) -> Dialect:

@@ -32,6 +32,7 @@ def write_csv(
     *,
     identifiers: Collection[str] = (),
     delimiter: str = ",",
+    chunk_rows: int | None = None,
     n_threads: int | None = None,
 ) -> tuple[str, ...]:
     """Write columns as delimited text (UTF-8, a header, lines ending in a line feed).
@@ -53,6 +54,8 @@ def write_csv(
         Names of the columns whose values come from the input's own identifiers.
     delimiter
         One character.
+    chunk_rows
+        Rows of text to hold at a time; never changes the file.
     n_threads
         Threads that format numbers; never changes the file.
 
@@ -95,13 +98,16 @@ def write_csv(
         pa.output_stream(str(temporary), compression=compression) as stream,
     ):
         stream.write(header.encode() + b"\n")
+        held = chunk_rows or 2 * threads * _ROWS
+        rows = min(_ROWS, -(-held // threads))
         jobs = [
-            partial(_lines, list(texts.values()), delimiter, first, min(first + _ROWS, n))
-            for first in range(0, n, _ROWS)
+            partial(_lines, list(texts.values()), delimiter, first, min(first + rows, n))
+            for first in range(0, n, rows)
         ]
         # few at a time, so that little text is held
-        for first in range(0, len(jobs), 2 * threads):
-            for lines in run_tasks(threads, jobs[first : first + 2 * threads]):
+        some = max(threads, held // rows)
+        for first in range(0, len(jobs), some):
+            for lines in run_tasks(threads, jobs[first : first + some]):
                 stream.write(lines)
     return tuple(
         f"{text.changed:,} {'value' if text.changed == 1 else 'values'} of column {name!r} begin "
@@ -111,7 +117,9 @@ def write_csv(
     )
 
 
-def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, Any]) -> tuple[str, ...]:
+def write_parquet(
+    path: str | os.PathLike[str], columns: Mapping[str, Any], *, chunk_rows: int | None = None
+) -> tuple[str, ...]:
     """Write columns as Parquet (zstd, with checksums), names and values exactly as they are.
 
     Parameters
@@ -120,6 +128,8 @@ def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, Any]) -> t
         Where.
     columns
         Name to values, all of one length: arrays, lists, pandas columns or categoricals.
+    chunk_rows
+        Rows per row group.
 
     Returns
     -------
@@ -147,7 +157,7 @@ def write_parquet(path: str | os.PathLike[str], columns: Mapping[str, Any]) -> t
     with atomic_path(path) as temporary:
         writer = None
         try:
-            for batch in _batches(columns, n):
+            for batch in _batches(columns, n, chunk_rows or _GROUP_ROWS):
                 if writer is None:
                     writer = pq.ParquetWriter(
                         temporary, batch.schema, compression="zstd", write_page_checksum=True
@@ -179,9 +189,9 @@ def _lines(columns: Sequence[TextColumn], delimiter: str, start: int, stop: int)
     return memoryview(joined.buffers()[2])[first:last]
 
 
-def _batches(columns: Mapping[str, Any], n: int) -> Iterator[pa.RecordBatch]:
-    for first in range(0, max(n, 1), _GROUP_ROWS):
-        last = min(first + _GROUP_ROWS, n)
+def _batches(columns: Mapping[str, Any], n: int, rows: int) -> Iterator[pa.RecordBatch]:
+    for first in range(0, max(n, 1), rows):
+        last = min(first + rows, n)
         arrays = [_arrow(values, first, last) for values in columns.values()]
         yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
