@@ -319,7 +319,7 @@ def agreement_heatmap(
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(totals > 0, totals, 1.0)
     order = diagonal_order(shares)
-    figure = heatmap(
+    return heatmap(
         shares[order],
         [display_name(contingency.index[i]) for i in order],
         [display_name(name) for name in contingency.columns],
@@ -327,12 +327,5 @@ def agreement_heatmap(
         row_label=row_label,
         column_label=column_label,
         top=1.0,
+        title=f"Adjusted Rand index {adjusted_rand:.2f}",
     )
-    figure.suptitle(
-        f"Adjusted Rand index {adjusted_rand:.2f}",
-        fontsize=10,
-        fontweight="bold",
-        x=0.02,
-        ha="left",
-    )
-    return figure

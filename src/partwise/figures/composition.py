@@ -22,6 +22,7 @@ from partwise.figures.style import (
     message_figure,
     new_figure,
     styled,
+    wrapped,
 )
 
 __all__ = ["composition"]
@@ -121,7 +122,7 @@ def _bars(
     axes.set_xlim(0, 1)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set(ylabel=labels[0], xlabel="Share of the cells")
+    axes.set(ylabel=wrapped(labels[0], row * max(3, len(groups))), xlabel="Share of the cells")
     _legend(figure, parts, labels[1])
     return figure
 

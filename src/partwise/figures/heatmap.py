@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -11,13 +10,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from partwise.figures.style import FULL_WIDTH, SCALE, new_figure, text_on
+from partwise.figures.style import FULL_WIDTH, LETTER, SCALE, new_figure, text_on, wrapped
 
 __all__ = ["diagonal_order", "heatmap"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_LETTER = 0.068  # width of a letter of a tick label, inches, with some air
 _ANNOTATED_COLUMNS = 12
 _ANNOTATED_ROWS = 40
 _ROW = 0.235  # inches
@@ -42,6 +40,7 @@ def heatmap(
     column_label: str = "",
     digits: int = 2,
     top: float | None = None,
+    title: str = "",
 ) -> Figure:
     """Draw a matrix as coloured cells with its row and column names.
 
@@ -55,6 +54,8 @@ def heatmap(
         Labels of the colour bar and the axes.
     digits
         Decimals of the values written in the cells when there are few.
+    title
+        Title of the figure.
 
     Returns
     -------
@@ -62,18 +63,22 @@ def heatmap(
         One axes and its colour bar.
     """
     n_rows, n_columns = values.shape
-    label_width = min(2.4, _LETTER * max(map(len, rows), default=0))
+    label_width = min(2.4, LETTER * max(map(len, rows), default=0))
     extra = 1.35 + (0.25 if row_label else 0.0)
     cell = float(np.clip((FULL_WIDTH - label_width - extra) / n_columns, 0.01, 0.75))
     row = min(_ROW if n_rows <= 40 else max(_SMALLEST_ROW, _ROW * 40 / n_rows), 9.5 / n_rows)
     body = max(n_rows * row, 0.9)
-    upright = _LETTER * max(len(line) for name in columns for line in name.split("\n")) <= cell
+    upright = LETTER * max(len(line) for name in columns for line in name.split("\n")) <= cell
     if upright:
         head = 0.16 * (1 + max(name.count("\n") for name in columns))
     else:
         columns = [name.replace("\n", ", ") for name in columns]
-        head = min(_LETTER * max(map(len, columns)), 2.2)
-    height = body + head + (0.25 if column_label else 0.0) + 0.25
+        head = min(LETTER * max(map(len, columns)), 2.2)
+    column_label = wrapped(column_label, n_columns * cell + 1.0)
+    above = (0.08 + 0.16 * len(column_label.split("\n")) if column_label else 0.0) + (
+        0.27 if title else 0.0
+    )
+    height = body + head + above + 0.22
     width = max(label_width + extra + n_columns * cell, 3.2)
     figure = new_figure(width, height)
     axes = figure.add_subplot()
@@ -95,21 +100,25 @@ def heatmap(
     axes.tick_params(axis="x", top=True, bottom=False, labeltop=True, labelbottom=False)
     if not upright:
         axes.tick_params(axis="x", rotation=90)
-    axes.set_ylabel(_wrapped(row_label, body))
+    axes.set_ylabel(wrapped(row_label, body))
     axes.set_xlabel(column_label)
     axes.xaxis.set_label_position("top")
+    length = min(body, 3.5)
     bar = figure.colorbar(
-        mesh, ax=axes, label=_wrapped(scale_label, body), fraction=0.05, aspect=18, pad=0.02
+        mesh,
+        ax=axes,
+        label=wrapped(scale_label, length),
+        fraction=float(np.clip(0.18 / (n_columns * cell), 0.03, 0.3)),
+        shrink=length / body,
+        aspect=length / 0.14,
+        pad=0.02,
     )
     bar.outline.set_visible(False)  # type: ignore[operator]
     if n_columns <= _ANNOTATED_COLUMNS and n_rows <= _ANNOTATED_ROWS and cell > 0.36:
         _annotate(axes, values, top, digits)
+    if title:
+        figure.suptitle(title, fontsize=10, fontweight="bold", x=0.02, ha="left")
     return figure
-
-
-def _wrapped(label: str, length: float) -> str:
-    """Break an upright label into lines that are not longer than `length` inches."""
-    return textwrap.fill(label, max(8, int(length / _LETTER)))
 
 
 def _label(axis: object, names: Sequence[str], pitch: float, needed: float) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import io
+import textwrap
 import warnings
 from collections.abc import Callable, Hashable, Iterable
 from typing import Literal, ParamSpec, TypeVar
@@ -38,6 +39,7 @@ __all__ = [
     "render",
     "styled",
     "text_on",
+    "wrapped",
 ]
 
 P = ParamSpec("P")
@@ -62,6 +64,9 @@ SCALE = "viridis"
 
 #: the widest figure, inches; a report's column is as wide
 FULL_WIDTH = 7.2
+
+#: width of a letter of a tick label with some air, inches
+LETTER = 0.068
 
 _RC = {
     "font.size": 9.0,
@@ -243,6 +248,11 @@ def elide(value: object, longest: int = 28) -> str:
         tail = (longest - 1) // 3
         text = f"{text[: longest - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
     return text.replace("$", r"\$")
+
+
+def wrapped(label: str, length: float) -> str:
+    """Break a label into lines of at most about `length` inches."""
+    return textwrap.fill(label, max(8, int(length / LETTER)))
 
 
 def text_on(color: object) -> str:
