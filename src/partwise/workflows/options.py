@@ -6,8 +6,11 @@ heavy, because `partwise --help` reads it.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +22,7 @@ __all__ = [
     "check_choice",
     "check_number",
     "check_whole",
+    "command_line",
     "option",
     "specs",
 ]
@@ -92,6 +96,38 @@ def specs(options: type) -> Iterator[OptionSpec]:
     """Yield the flags of an options dataclass, in the order of its fields."""
     for field in dataclasses.fields(options):
         yield OptionSpec(name=field.name, default=field.default, **field.metadata["option"])
+
+
+def command_line(command: str, input: str, options: Any) -> str:
+    """Return the command that does what `options` say, flags that differ from the default only.
+
+    Parameters
+    ----------
+    command
+        E.g. "partwise cluster".
+    input
+        The file it works on.
+    options
+        An options dataclass.
+
+    Returns
+    -------
+    str
+        Quoted for the shell.
+    """
+    words = [*command.split(), input]
+    for spec in specs(type(options)):
+        value = getattr(options, spec.name)
+        if value == spec.default:
+            continue
+        words.append(spec.flags[-1])
+        if spec.kind is tuple:
+            text = io.StringIO()
+            csv.writer(text, lineterminator="").writerow(value)
+            words.append(text.getvalue())
+        elif spec.kind is not bool:
+            words.append(str(value))
+    return shlex.join(words)
 
 
 def check_whole(name: str, value: Any, *, least: int) -> None:

@@ -1,0 +1,135 @@
+"""Stages of the cluster job: the fit, and what to tell the user before and after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from partwise.factorize import NMF, MiniBatchNMF
+from partwise.graph.embedding import pca, umap
+from partwise.workflows.cluster_control import sample_rows
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from partwise.graph import RowClustering
+    from partwise.io import Table
+    from partwise.results import Clustering, Factorization
+    from partwise.utils.progress import Stage
+    from partwise.workflows.cluster_options import ClusterOptions
+
+__all__ = ["advice_after", "advice_before", "embed_sample", "fit_table"]
+
+_MOST_POINTS = 10_000
+
+
+def fit_table(
+    table: Table, options: ClusterOptions, n_threads: int, stage: Stage
+) -> tuple[Any, npt.NDArray[np.floating[Any]]]:
+    """Factorize a table, X = W H.
+
+    Parameters
+    ----------
+    table
+        X, n x p.
+    options
+        How to factorize.
+    n_threads
+        Threads.
+    stage
+        Told of each pass over the data.
+
+    Returns
+    -------
+    model
+        The fitted estimator.
+    usage
+        W, n x k.
+    """
+    settings: dict[str, Any] = {
+        "init": options.init,
+        "random_state": options.seed,
+        "n_threads": n_threads,
+    }
+    if options.max_iter is not None:
+        settings["max_iter"] = options.max_iter
+    if options.tol is not None:
+        settings["tol"] = options.tol
+    if options.solver == "minibatch":
+        model = MiniBatchNMF(options.n_components, batch_size=options.batch_rows, **settings)
+    else:
+        model = NMF(options.n_components, solver=options.solver, **settings)
+    return model, model.fit_transform(table.matrix, callback=lambda *_: stage.advance())
+
+
+def advice_before(table: Table, options: ClusterOptions) -> list[str]:
+    """Return what the options and the table's shape let us expect."""
+    n, p = table.shape
+    texts = []
+    if options.batch_size is not None and options.solver != "minibatch":
+        texts.append(
+            f"batch_size (-b {options.batch_size}) has no effect with the solver "
+            f"{options.solver!r}, which uses all cells in each step; it belongs to "
+            "--solver minibatch"
+        )
+    if options.n_components > min(n, p):
+        few = "features" if p <= n else "cells"
+        texts.append(
+            f"n_components (-n {options.n_components}) exceeds the {min(n, p)} {few}: that many "
+            f"factors reproduce the table exactly and more are not determined by it; for factors "
+            f"that mean something choose -n {max(1, min(n, p) - 1)} or less"
+        )
+    if options.n_neighbors >= n:
+        texts.append(
+            f"n_neighbors (-k {options.n_neighbors}) is not less than the {n} cells: each cell is "
+            f"joined to all others, {n - 1} neighbours"
+        )
+    return texts
+
+
+def advice_after(fit: Factorization, rows: RowClustering) -> list[str]:
+    """Return what the results themselves ask the user to look at."""
+    texts = []
+    if not fit.converged:
+        texts.append(f"the factorization {fit.status.advice}")
+    if rows.n_isolated:
+        cells = "1 cell has" if rows.n_isolated == 1 else f"{rows.n_isolated:,} cells have"
+        texts.append(
+            f"{cells} no neighbourhood (all features zero, or none that the factors describe): "
+            "leiden_cluster is -1"
+        )
+    return texts
+
+
+def embed_sample(
+    usage: npt.NDArray[Any], clustering: Clustering, options: ClusterOptions
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Place a sample of the cells in the plane, for a picture.
+
+    Parameters
+    ----------
+    usage
+        W, n x k.
+    clustering
+        Clusters of the n cells.
+    options
+        Whether by PCA or UMAP, and the seed.
+
+    Returns
+    -------
+    points
+        Two named columns, one row per cell of the sample; isolated cells are left out.
+    labels
+        Cluster of each.
+    """
+    connected = np.flatnonzero(clustering.labels >= 0)
+    chosen = sample_rows(connected.shape[0], _MOST_POINTS, options.seed)
+    rows = connected if chosen is None else connected[chosen]
+    sample = usage[rows]
+    if options.umap:
+        xy, names = umap(sample, random_state=options.seed), ["UMAP 1", "UMAP 2"]
+    else:
+        xy, names = pca(sample, n_components=2), ["Component 1", "Component 2"]
+    return pd.DataFrame(xy, columns=names), pd.Series(clustering.labels[rows], name="Cluster")

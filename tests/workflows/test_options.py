@@ -1,0 +1,46 @@
+import shlex
+
+import pytest
+
+from partwise.cli.cluster import cluster as command
+from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.options import command_line, specs
+
+CHANGED = {
+    "id_columns": ("fov", "cell, id"),
+    "features": ("CD*", "Ki 67"),
+    "n_components": 6,
+    "solver": "bpp",
+    "batch_size": 64,
+    "init": "random",
+    "max_iter": 7,
+    "tol": 1e-6,
+    "n_neighbors": 30,
+    "resolution": 0.25,
+    "output_dir": "my results",
+    "formats": ("csv", "h5ad"),
+    "umap": True,
+    "seed": 1,
+    "threads": 2,
+    "chunksize": 10,
+}
+
+
+def test_every_option_has_a_changed_value_here():
+    assert set(CHANGED) == {spec.name for spec in specs(ClusterOptions)}
+
+
+def test_defaults_are_not_repeated():
+    assert command_line("partwise cluster", "a b.csv", ClusterOptions()) == (
+        "partwise cluster 'a b.csv'"
+    )
+
+
+@pytest.mark.parametrize("names", [[name] for name in CHANGED] + [list(CHANGED)], ids=str)
+def test_the_command_line_gives_the_same_options_back(names):
+    options = ClusterOptions(**{name: CHANGED[name] for name in names})
+    words = shlex.split(command_line("partwise cluster", "a b.csv", options))
+    context = command.make_context("cluster", words[2:])
+    values = {spec.name: context.params[spec.name] for spec in specs(ClusterOptions)}
+    assert context.params["input_file"] == "a b.csv"
+    assert ClusterOptions(**values) == options
