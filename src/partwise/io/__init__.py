@@ -10,11 +10,14 @@ from partwise.io.table import Table
 
 if TYPE_CHECKING:
     from partwise.io.h5ad_writer import write_h5ad
+    from partwise.io.models import load_model, save_model
     from partwise.io.writers import write_csv, write_parquet
 
 __all__ = [
     "Table",
+    "load_model",
     "open_table",
+    "save_model",
     "write_csv",
     "write_h5ad",
     "write_parquet",
@@ -22,6 +25,8 @@ __all__ = [
 
 #: public name -> module; loaded on first use, because pandas and pyarrow take half a second
 _LATER = {
+    "load_model": "models",
+    "save_model": "models",
     "write_csv": "writers",
     "write_h5ad": "h5ad_writer",
     "write_parquet": "writers",

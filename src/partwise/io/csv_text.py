@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,7 @@ class TextColumn:
         self._special = f'[{re.escape(delimiter)}"\r\n]|^[=+\\-@\t]'
         #: how many values (of a categorical column: categories) were made harmless
         self.changed = 0
+        self._lock = threading.Lock()
         self._codes: np.ndarray | None = None
         if isinstance(values, pd.Series):
             values = values.array
@@ -107,8 +109,11 @@ class TextColumn:
         if not unusual.size:
             return words
         texts = words.to_pylist()
+        changed = 0
         for i in unusual:
             text = texts[i]
-            self.changed += is_formula(text, identifier=self._identifier)
+            changed += is_formula(text, identifier=self._identifier)
             texts[i] = cell_text(text, identifier=self._identifier, delimiter=self._delimiter)
+        with self._lock:
+            self.changed += changed
         return pa.array(texts, pa.string())

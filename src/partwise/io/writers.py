@@ -22,6 +22,7 @@ from partwise.utils.threads import resolve_threads, run_tasks
 __all__ = ["write_csv", "write_parquet"]
 
 _ROWS = 2**16
+_CELLS = 2**22
 _GROUP_ROWS = 2**18
 _PACKED = {".gz": "gzip", ".zst": "zstd"}
 
@@ -99,7 +100,8 @@ def write_csv(
     ):
         stream.write(header.encode() + b"\n")
         held = chunk_rows or 2 * threads * _ROWS
-        rows = min(_ROWS, -(-held // threads))
+        # the text of a job must stay far below the 2 GiB that 32-bit offsets can address
+        rows = max(1, min(_ROWS, -(-held // threads), _CELLS // len(columns)))
         jobs = [
             partial(_lines, list(texts.values()), delimiter, first, min(first + rows, n))
             for first in range(0, n, rows)
