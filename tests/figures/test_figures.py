@@ -7,6 +7,8 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -259,6 +261,15 @@ def test_agreement(rng, a, b):
     assert "Cluster from the raw features" in texts
     assert "Cluster from the factors" in texts
     assert "isolated" in texts or a == 300  # 300 names do not fit: only some are drawn
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.text(max_size=40), min_size=2, max_size=6))
+def test_any_name_can_be_drawn(labels):
+    programs = pd.DataFrame(np.eye(len(labels)), index=labels, columns=labels)
+    figures.render(figures.programs_heatmap(programs), "svg")
+    counts = pd.DataFrame(np.eye(len(labels)), index=labels, columns=labels)
+    figures.render(figures.composition(counts, group_label="Group", part_label="Part"), "svg")
 
 
 def test_nothing_to_show_is_said():

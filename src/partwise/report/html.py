@@ -27,7 +27,7 @@ MAX_BYTES = 5_000_000
 
 _LARGEST_SVG = 300_000
 _DPI = 160
-_COARSE_DPI = 80
+_COARSER_DPI = (100, 70, 50, 35)
 
 
 @dataclass(frozen=True)
@@ -66,30 +66,33 @@ def write_report(path: str | PathLike[str], report: Report) -> None:
 def render_report(report: Report) -> str:
     """Return a report as the text of an HTML file of less than 5 MB.
 
-    Figures are embedded as SVG, or as PNG if asked for or if the SVG is larger than 300 kB; if the
-    page as a whole is too large, all figures become coarser PNGs.
+    Figures are embedded as SVG, or as PNG if asked for or if the SVG is larger than 300 kB. If the
+    page as a whole is too large, all figures become PNGs, each time coarser until it is not.
     """
-    page = _page(report, coarse=False)
-    if len(page.encode()) >= MAX_BYTES:
-        page = _page(report, coarse=True)
+    page = _page(report, None)
+    for dpi in _COARSER_DPI:
+        if len(page.encode()) < MAX_BYTES:
+            break
+        page = _page(report, dpi)
     return page
 
 
-def _page(report: Report, *, coarse: bool) -> str:
+def _page(report: Report, dpi: int | None) -> str:
+    """Return the page, its figures as PNGs of `dpi` or, if None, as good as can be."""
     number = 0
     sections = []
     for section in report.sections:
         images = []
         for figure in section.figures:
             number += 1
-            images.append(_image(number, figure, coarse))
+            images.append(_image(number, figure, dpi))
         sections.append((section, images))
     return _template().render(report=report, sections=sections)
 
 
-def _image(number: int, source: ReportFigure, coarse: bool) -> _Image:
-    fmt = "png" if coarse else source.fmt
-    data = render(source.figure, fmt, dpi=_COARSE_DPI if coarse else _DPI)
+def _image(number: int, source: ReportFigure, dpi: int | None) -> _Image:
+    fmt = source.fmt if dpi is None else "png"
+    data = render(source.figure, fmt, dpi=dpi or _DPI)
     if fmt == "svg" and len(data) > _LARGEST_SVG:
         fmt, data = "png", render(source.figure, "png", dpi=_DPI)
     mime = "image/svg+xml" if fmt == "svg" else "image/png"
