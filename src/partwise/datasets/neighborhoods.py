@@ -157,7 +157,7 @@ def simulate_neighborhoods(
     names = programs.columns
     table = ids.assign(cell_meta_cluster=pd.Categorical.from_codes(own_type, list(names)))
     table = pd.concat([table, pd.DataFrame(frequencies, columns=names)], axis=1)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if n_cells % n_fovs:
         notes = (
             f"{n_cells} cells do not divide into {n_fovs} fields of view: the first "
@@ -255,7 +255,7 @@ def _original(
     """Modes "original" (`n_neighbors` 0) and "discrete"."""
     n_cells, names = fov_codes.shape[0], list(ORIGINAL_TYPES)
     profiles = original_profiles()
-    own_type = rng.choice(len(names), size=n_cells, p=ORIGINAL_TYPE_SHARES)
+    own_type = _draw_category(rng, np.tile(ORIGINAL_TYPE_SHARES, (n_cells, 1)))
     rows = rng.standard_gamma(_NOISE_CONCENTRATION, size=(n_cells, len(names)))
     rows *= _NOISE_SHARE / rows.sum(axis=1, keepdims=True)  # gammas, normalised: a Dirichlet
     rows += (1.0 - _NOISE_SHARE) * profiles[own_type]
@@ -320,5 +320,6 @@ def _draw_category(rng: np.random.Generator, weights: FloatArray) -> IntArray:
     cumulative = np.cumsum(weights, axis=1)
     threshold = rng.random(weights.shape[0]) * cumulative[:, -1]
     # '<=' skips columns of no weight; the last column is reached only through rounding
-    drawn = (cumulative <= threshold[:, None]).sum(axis=1)
-    return np.minimum(drawn, weights.shape[1] - 1)
+    passed = (cumulative <= threshold[:, None]).sum(axis=1)
+    drawn: IntArray = np.minimum(passed, weights.shape[1] - 1)
+    return drawn

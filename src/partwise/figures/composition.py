@@ -104,9 +104,11 @@ def _bars(
     for share, (_, color) in zip(shares.T, parts, strict=True):
         axes.barh(places, share, left=left, color=color, height=0.8, edgecolor="white", lw=0.4)
         left += share
-    small = {"fontsize": 8 if row > 0.16 else 7}
+    size = 8 if row > 0.16 else 7
     for place, total in zip(places, totals, strict=True):
-        axes.annotate(f"{total:,.0f}", (1.01, place), va="center", annotation_clip=False, **small)
+        axes.annotate(
+            f"{total:,.0f}", (1.01, place), va="center", annotation_clip=False, fontsize=size
+        )
     axes.annotate(
         "Cells",
         (1.01, 1.0),
@@ -114,9 +116,9 @@ def _bars(
         xytext=(0, 3),
         textcoords="offset points",
         color=FAINT,
-        **small,
+        fontsize=size,
     )
-    axes.set_yticks(places, [display_name(group) for group in groups], **small)
+    axes.set_yticks(places, [display_name(group) for group in groups], fontsize=size)
     spare = max(0, 3 - len(groups)) / 2  # so that a bar alone is not as high as the legend
     axes.set_ylim(len(groups) - 0.5 + spare, -0.5 - spare)
     axes.set_xlim(0, 1)

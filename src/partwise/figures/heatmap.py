@@ -113,7 +113,7 @@ def heatmap(
         aspect=length / 0.14,
         pad=0.02,
     )
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     if n_columns <= _ANNOTATED_COLUMNS and n_rows <= _ANNOTATED_ROWS and cell > 0.36:
         _annotate(axes, values, top, digits)
     if title:
@@ -124,10 +124,12 @@ def heatmap(
 def _label(axis: object, names: Sequence[str], pitch: float, needed: float) -> None:
     """Put names at the cells' centres, skipping as many as do not fit at `pitch` inches."""
     step = max(1, int(np.ceil(needed / pitch)))
-    places = np.arange(0, len(names), step)
+    places = range(0, len(names), step)
     small = pitch * step < 0.18
     axis.set_ticks(  # type: ignore[attr-defined]
-        places + 0.5, [names[i] for i in places], **({"fontsize": 7.0} if small else {})
+        [i + 0.5 for i in places],
+        [names[i] for i in places],
+        **({"fontsize": 7.0} if small else {}),
     )
 
 
