@@ -1,0 +1,108 @@
+"""Converged error over seeds, ours beside scikit-learn's: `python quality.py`.
+
+Each program starts by its own init (nndsvda, then random) and stops by its own rule, made tight.
+The errors do not depend on the machine's load, so scikit-learn's are kept in results/quality.json
+and reused while its version and settings stay the same; `--refresh` computes them again (about 40
+minutes). Ours are computed in every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from common import RESULTS, Session, config, machine, read_json, write_json
+from measures import relative_error
+
+OUT = RESULTS / "quality.json"
+#: below this relative error the fit is exact to float32 precision and ratios say nothing
+EXACT = 1e-4
+
+
+def kept_errors(old: dict, key: str, setting: dict) -> dict[str, dict]:
+    """Return the fits of an earlier run by the same version with the same settings."""
+    record = old.get("fits", {}).get(key, {})
+    return record.get("seeds", {}) if record.get("setting") == setting else {}
+
+
+def fit_seeds(session: Session, engine: str, init: str, case, limits, seeds, kept, deadline):
+    """Return {seed: {error, iterations}}; seeds for which no time was left are missing."""
+    done = dict(kept)
+    for seed in range(seeds):
+        if str(seed) in done or time.monotonic() > deadline:
+            continue
+        answer, usage, programs = session.fit(f"{engine}/{init}", k=case["k"], seed=seed, **limits)
+        error = relative_error(session.X, usage, programs)
+        done[str(seed)] = {"error": error, "iterations": answer["n_iter"]}
+    return done
+
+
+def verdict(ours: list[float], rival: list[float], allowed_percent: float) -> dict:
+    """Compare best and median; `worse_percent` below zero means that ours is better."""
+    lines: dict = {"seeds": [len(ours), len(rival)]}
+    for name, measure in (("best", min), ("median", statistics.median)):
+        a, b = measure(ours), measure(rival)
+        lines[name] = {"ours": a, "rival": b, "worse_percent": 100 * (a / b - 1)}
+    lines["exact_fit"] = lines["median"]["ours"] < EXACT
+    lines["holds"] = lines["exact_fit"] or all(
+        lines[name]["worse_percent"] <= allowed_percent for name in ("best", "median")
+    )
+    return lines
+
+
+def run_case(case, settings, threads, old: dict, result: dict, deadline: float, ours: bool):
+    engines = [settings["rival"], *([settings["ours"]] if ours else [])]
+    workers = [engine.split(":")[0] for engine in engines]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Session(case["data"], workers, threads, Path(folder)) as session,
+    ):
+        for init in settings["inits"]:
+            errors = []
+            for engine, worker in zip(engines, workers, strict=True):
+                limits = settings["limits"][worker]
+                setting = {**limits, "versions": session.versions()[worker]}
+                key = f"{case['name']} {init} {engine}"
+                kept = {} if worker == "partwise" else kept_errors(old, key, setting)
+                fits = fit_seeds(
+                    session, engine, init, case, limits, settings["seeds"], kept, deadline
+                )
+                result["fits"][key] = {"setting": setting, "seeds": fits}
+                errors.append([fit["error"] for fit in fits.values()])
+                write_json(OUT, result)
+            if ours and all(errors):
+                line = verdict(errors[1], errors[0], settings["worse_percent"])
+                result["verdicts"][f"{case['name']} {init}"] = line
+                print(f"{case['name']} {init}: {line}", flush=True)
+                write_json(OUT, result)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--case", action="append")
+    parser.add_argument("--refresh", action="store_true", help="scikit-learn's errors too")
+    parser.add_argument("--rival-only", action="store_true")
+    parser.add_argument("--minutes", type=float, help="instead of the configured deadline")
+    args = parser.parse_args()
+    settings = config()["quality"]
+    old = {} if args.refresh else read_json(OUT, {})
+    result = {
+        "what": "relative error ||X - WH|| / ||X|| at convergence, by seed",
+        "worse_percent_allowed": settings["worse_percent"],
+        "machine": machine(),
+        "fits": dict(old.get("fits", {})),
+        "verdicts": dict(old.get("verdicts", {})) if args.case else {},
+    }
+    deadline = time.monotonic() + 60 * (args.minutes or settings["deadline_minutes"])
+    for case in settings["case"]:
+        if not args.case or case["name"] in args.case:
+            run_case(
+                case, settings, config()["threads"], old, result, deadline, not args.rival_only
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Our side on tiny data, in under a minute, for CI: `python smoke.py`.
+
+Checks that fits reach the error they should, not how fast they are; the seconds are printed only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+import data
+from common import Session
+from measures import adjusted_rand, relative_error
+from pipeline import commands, measured
+
+K = 8
+#: of the converged error
+CLOSE = 1.001
+
+
+def engine(folder: Path) -> None:
+    """A fit from a random start must come within 0.1 % of a converged fit."""
+    with Session("tiny_sparse", ["partwise"], 2, folder) as session:
+        start = session.start(K, 0)
+        errors = {}
+        for iterations in (60, 600):
+            begin = time.perf_counter()
+            _, usage, programs = session.fit("partwise:hals", k=K, max_iter=iterations, start=start)
+            seconds = time.perf_counter() - begin
+            errors[iterations] = relative_error(session.X, usage, programs)
+            print(f"{iterations} iterations: error {errors[iterations]:.6f}, {seconds:.2f} s")
+        if errors[60] > CLOSE * errors[600]:
+            raise SystemExit(f"60 iterations are further than {CLOSE} from 600: {errors}")
+
+
+def pipeline(folder: Path) -> None:
+    """`partwise cluster` on a tiny table must write its outputs and find the planted types."""
+    settings = {"n_components": 6, "n_neighbors": 15, "resolution": 0.1, "seed": 42}
+    ours = commands(settings, data.ensure("tiny_table"), ["partwise"])["partwise"]
+    run = measured([*ours, "-o", str(folder)])
+    table = pd.read_csv(next(folder.rglob("*_nmf_leiden_clusters.csv")))
+    agreement = adjusted_rand(table["leiden_cluster"], table["cell_meta_cluster"])
+    print(
+        f"cluster: {run['seconds']:.1f} s, {run['peak_mb']:.0f} MB, "
+        f"{table['leiden_cluster'].nunique()} clusters, adjusted Rand index {agreement:.3f}"
+    )
+    if agreement < 0.5:
+        raise SystemExit("the clusters do not agree with the planted types")
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        engine(Path(folder))
+        pipeline(Path(folder))
+
+
+if __name__ == "__main__":
+    main()
