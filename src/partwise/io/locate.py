@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 from partwise.exceptions import DataError
 from partwise.io.checks import MAX_PLACES, describe_value
 from partwise.io.columns import Columns
-from partwise.io.sniff import Dialect, decimal_comma, open_records
+from partwise.io.sniff import Dialect, decimal_comma, open_bytes, open_records
 
-__all__ = ["Fault", "faults", "lines_of_rows", "raise_faults"]
+__all__ = ["Fault", "faults", "lines_of_rows", "raise_faults", "undecodable"]
 
 _LARGEST = float(np.finfo(np.float32).max)
 _MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "-", "?", "."}
@@ -54,10 +56,21 @@ def _in_record(line: int, cells: list[str], columns: Columns, dialect: Dialect) 
     for j in columns.ids:
         if "\0" in cells[j]:
             yield Fault(line, columns.header[j], cells[j], "the cell has a NUL byte")
+    if _all_numbers(cells, columns.features):
+        return
     for j in columns.features:
         problem = cell_problem(cells[j], dialect.decimal)
         if problem:
             yield Fault(line, columns.header[j], cells[j], problem)
+
+
+def _all_numbers(cells: list[str], positions: Iterable[int]) -> bool:
+    """Whether all cells are plainly values that can be used; quick, as most lines are sound."""
+    texts = [cells[j] for j in positions]
+    try:
+        return all(0.0 <= float(text) <= _LARGEST and "_" not in text for text in texts)
+    except ValueError:
+        return False
 
 
 def cell_problem(cell: str, decimal: str = ".") -> str | None:
@@ -105,7 +118,9 @@ def _ragged(line: int, last: int, cells: list[str], columns: Columns, dialect: D
         return Fault(line, None, text, "the line has a NUL byte: the file is damaged")
     if last > line and have < want:
         return Fault(line, None, text, f"{problem}: a quotation mark opened here is not closed")
-    if have == want + 1:
+    if have == want + 1 and not cells[-1].strip():
+        problem += "; the line ends in a delimiter"
+    elif have == want + 1:
         problem += (
             "; if every line has one more, the first column may be row names without a name "
             "(in R: write with col.names = NA, or row.names = FALSE)"
@@ -132,7 +147,20 @@ def lines_of_rows(path: Path, dialect: Dialect, rows: Iterable[int]) -> list[int
     return [lines[row] for row in wanted]
 
 
-def raise_faults(path: Path, found: list[Fault]) -> None:
+def undecodable(path: Path, dialect: Dialect) -> tuple[int, int]:
+    """Return the line and the value of the first byte that is not in the file's encoding."""
+    stream, _ = open_bytes(path, dialect.compression)
+    with stream:
+        line = 0
+        for line, text in enumerate(io.BufferedReader(stream), start=1):
+            try:
+                text.decode(dialect.encoding)
+            except UnicodeDecodeError as error:
+                return line, text[error.start]
+    return line, 0
+
+
+def raise_faults(path: Path, found: list[Fault]) -> NoReturn:
     """Raise the error for the first fault; it lists the others."""
     first, *others = found
     text = f"{first.problem} (rows are lines of the file; the header is line 1)"

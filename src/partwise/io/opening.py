@@ -30,6 +30,7 @@ _MAGIC = {
 _REFUSED = {
     b"\xd0\xcf\x11\xe0": "this is an old Excel workbook; save the sheet as CSV",
     b"\xfd7zXZ\x00": "the file is compressed by xz; unpack it, or use gzip or zstd",
+    b"MATLAB": "this is a MATLAB file; save the table as CSV, or the matrix as npy",
     b"ARROW1": "this is an Arrow (Feather) file; save the table as Parquet",
 }
 _ZARR = ("zarr.json", ".zgroup", ".zmetadata")

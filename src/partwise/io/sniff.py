@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from partwise.exceptions import DataError
+from partwise.io.encodings import encoding_of, refuse_nul
 
 __all__ = ["Dialect", "compression_of", "open_bytes", "open_records", "sniff"]
 
@@ -23,12 +24,8 @@ _SAMPLE_RECORDS = 200
 _DELIMITERS = (",", ";", "\t", "|")
 _DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_Record = tuple[int, list[str]]  # line, cells
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 
 
@@ -50,6 +47,8 @@ class Dialect:
         Length of what precedes the first data row, after decompression.
     record_bytes
         Length of the longest line in the sample.
+    ascii
+        Whether the sample does not show the encoding, because it has only ASCII.
     points
         Whether any feature-like cell of the sample has a decimal point.
     notes
@@ -64,6 +63,7 @@ class Dialect:
     header_bytes: int
     header_lines: int
     record_bytes: int
+    ascii: bool
     points: bool
     notes: tuple[str, ...] = ()
 
@@ -131,9 +131,9 @@ def sniff(path: Path, wanted: Sequence[str]) -> Dialect:
     sample, ended = _read_sample(path, compression)
     if not sample.strip():
         raise DataError("the file is empty", path=path)
-    encoding, bom, notes = _encoding(sample, path)
+    encoding, bom, notes = encoding_of(sample)
     body = sample[len(bom) :]
-    _refuse_nul(body, encoding, path)
+    refuse_nul(body, encoding, path)
     text = codecs.getincrementaldecoder(encoding)().decode(body)
     lines = _whole_lines(text, ended)
     if not lines:
@@ -142,7 +142,7 @@ def sniff(path: Path, wanted: Sequence[str]) -> Dialect:
         )
     delimiter = _delimiter(lines, wanted, path)
     records, header_lines = _records(lines, delimiter)
-    header = tuple(name.strip() for name in records[0])
+    header = tuple(name.strip() for name in records[0][1])
     header_text = "".join(lines[:header_lines])
     decimal, points, more = _decimal(records[1:], delimiter, header, set(wanted), path)
     return Dialect(
@@ -154,6 +154,7 @@ def sniff(path: Path, wanted: Sequence[str]) -> Dialect:
         header_bytes=len(bom) + len(header_text.encode(encoding)),
         header_lines=header_lines,
         record_bytes=max(len(line) for line in lines),
+        ascii=encoding == "utf-8" and body.isascii(),
         points=points,
         notes=(*notes, *more),
     )
@@ -174,50 +175,6 @@ def _read_sample(path: Path, compression: str | None) -> tuple[bytes, bool]:
     return sample, False
 
 
-def _encoding(sample: bytes, path: Path) -> tuple[str, bytes, list[str]]:
-    for bom, name in _BOMS:
-        if sample.startswith(bom):
-            notes = [] if name == "utf-8" else [f"the text is encoded as {name.upper()}"]
-            return name, bom, notes
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
-    except UnicodeDecodeError:
-        name = single_byte_encoding(sample)
-        return name, b"", [encoding_note(name)]
-    return "utf-8", b"", []
-
-
-def single_byte_encoding(sample: bytes) -> str:
-    """Return the encoding of text that is not UTF-8: Windows' if it has Windows' quotes."""
-    if re.search(rb"[\x80-\x9f]", sample):
-        try:
-            sample.decode("cp1252")
-        except UnicodeDecodeError:
-            return "latin-1"
-        return "cp1252"
-    return "latin-1"
-
-
-def encoding_note(name: str) -> str:
-    """Say that another encoding than UTF-8 was assumed."""
-    known = {"latin-1": "Latin-1 (ISO 8859-1)", "cp1252": "Windows-1252"}[name]
-    return (
-        f"the text is not UTF-8; it was read as {known}: check names with accents, and save the "
-        "file as UTF-8 if they are wrong"
-    )
-
-
-def _refuse_nul(body: bytes, encoding: str, path: Path) -> None:
-    at = -1 if encoding.startswith("utf-16") else body.find(b"\0")
-    if at >= 0:
-        raise DataError(
-            "a NUL byte: the file is damaged, or not text (or UTF-16 without its mark); save it "
-            "as UTF-8 text",
-            path=path,
-            row=body.count(b"\n", 0, at) + 1,
-        )
-
-
 def _whole_lines(text: str, ended: bool) -> list[str]:
     """Return the lines with their ends, without a last one that the sample may have cut."""
     lines = list(io.StringIO(text, newline=""))
@@ -226,30 +183,31 @@ def _whole_lines(text: str, ended: bool) -> list[str]:
     return lines
 
 
-def _records(lines: Sequence[str], delimiter: str) -> tuple[list[list[str]], int]:
-    """Return the first records and the number of lines up to the end of the header."""
+def _records(lines: Sequence[str], delimiter: str) -> tuple[list[_Record], int]:
+    """Return the first records, each with its line, and the line on which the header ends."""
     reader = csv.reader(iter(lines), delimiter=delimiter)
-    records: list[list[str]] = []
-    header_lines = 0
+    records: list[_Record] = []
+    header_lines = before = 0
     try:
         for cells in reader:
+            line, before = before + 1, reader.line_num
             if not cells or (not records and not "".join(cells).strip()):
                 continue
-            records.append(cells)
+            records.append((line, cells))
             if len(records) == 1:
                 header_lines = reader.line_num
             if len(records) > _SAMPLE_RECORDS:
                 break
     except csv.Error:  # an endless quotation: what came before it is sample enough
         pass
-    return records or [[""]], header_lines
+    return records or [(1, [""])], header_lines
 
 
 def _delimiter(lines: Sequence[str], wanted: Sequence[str], path: Path) -> str:
     def score(delimiter: str) -> tuple[int, int, int]:
         records, _ = _records(lines, delimiter)
-        names = [name.strip() for name in records[0]]
-        same = sum(len(record) == len(names) for record in records)
+        names = [name.strip() for name in records[0][1]]
+        same = sum(len(cells) == len(names) for _, cells in records)
         return sum(name in names for name in wanted), len(names), same
 
     scores = {delimiter: score(delimiter) for delimiter in _DELIMITERS}
@@ -269,7 +227,7 @@ def _delimiter(lines: Sequence[str], wanted: Sequence[str], path: Path) -> str:
 
 
 def _decimal(
-    records: Sequence[Sequence[str]],
+    records: Sequence[_Record],
     delimiter: str,
     header: Sequence[str],
     ids: set[str],
@@ -278,8 +236,8 @@ def _decimal(
     """Return the decimal mark, whether points were seen, and notes."""
     number = _looks_numeric(records, header, ids)
     cells = [
-        (row, j, cell.strip())
-        for row, record in enumerate(records)
+        (line, j, cell.strip())
+        for line, record in records
         for j, cell in enumerate(record)
         if j < len(header) and number(j)
     ]
@@ -287,7 +245,7 @@ def _decimal(
     points = [place for place in cells if "." in place[2]]
     if not commas:
         return ".", bool(points), []
-    row, j, text = commas[0]
+    line, j, text = commas[0]
     if points:
         problem = (
             f"{text!r} has a comma, but {points[0][2]!r} (column {header[points[0][1]]!r}) has a "
@@ -302,16 +260,17 @@ def _decimal(
         name = _DELIMITER_NAMES[delimiter]
         note = f"numbers have a decimal comma (such as {text}); columns are separated by {name}"
         return ",", False, [note]
-    raise DataError(problem, path=path, row=row + 2, column=header[j])
+    problem += " (rows are lines of the file; the header is line 1)"
+    raise DataError(problem, path=path, row=line, column=header[j])
 
 
 def _looks_numeric(
-    records: Sequence[Sequence[str]], header: Sequence[str], ids: set[str]
+    records: Sequence[_Record], header: Sequence[str], ids: set[str]
 ) -> Callable[[int], bool]:
     """Return a test for columns that are no identifiers and hold no words in the sample."""
     words = {
         j
-        for record in records
+        for _, record in records
         for j, cell in enumerate(record)
         if any(c.isalpha() and c not in "eE" for c in cell)
     }

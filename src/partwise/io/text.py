@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from partwise.exceptions import DataError
 from partwise.io import locate
 from partwise.io.checks import ValueCheck
 from partwise.io.columns import DEFAULT_ID_COLUMNS, Columns, choose_columns
+from partwise.io.encodings import encoding_note, single_byte_encoding
 from partwise.io.identifiers import (
     Identifiers,
     duplicate_text,
@@ -22,14 +24,7 @@ from partwise.io.identifiers import (
     row_numbers,
 )
 from partwise.io.request import Parsed, Request
-from partwise.io.sniff import (
-    Dialect,
-    decimal_comma,
-    encoding_note,
-    open_bytes,
-    single_byte_encoding,
-    sniff,
-)
+from partwise.io.sniff import Dialect, decimal_comma, open_bytes, sniff
 from partwise.io.spool import Spool
 
 __all__ = ["read_text"]
@@ -90,33 +85,52 @@ def _block_bytes(record_bytes: int, chunk_rows: int | None) -> int:
 
 
 def _read_until_right(reader: _Reader, dialect: Dialect) -> Dialect:
-    """Read with the sniffed dialect; where later lines show another, read once more with that."""
-    path, columns = reader.path, reader.columns
+    """Read with the sniffed dialect; where later lines show another, read again with that."""
     while True:
         try:
             reader.read(dialect)
             return dialect
-        except (pa.ArrowInvalid, _BadValueError) as error:
-            try:
-                found = locate.faults(path, dialect, columns)
-            except UnicodeDecodeError as undecodable:
-                name = single_byte_encoding(undecodable.object)
-                notes = (*dialect.notes, encoding_note(name))
-                dialect = dataclasses.replace(dialect, encoding=name, notes=notes)
-                continue
-            if found and dialect.decimal == "." and not dialect.points and _comma(found[0]):
-                note = f"numbers have a decimal comma (such as {found[0].text.strip()})"
-                dialect = dataclasses.replace(
-                    dialect, decimal=",", points=True, notes=(*dialect.notes, note)
-                )
-                continue
-            if found:
-                locate.raise_faults(path, found)
-            raise DataError(f"the text cannot be read as a table: {error}", path=path) from error
+        except (pa.ArrowInvalid, UnicodeDecodeError, _BadValueError) as error:
+            if "straddling" in str(error) and reader.block_bytes < _LARGEST_BLOCK:
+                reader.block_bytes *= 4  # a line was longer than a block
+            else:
+                dialect = _mended(reader, dialect, error)
 
 
-def _comma(fault: locate.Fault) -> bool:
-    return fault.column is not None and decimal_comma(fault.text)
+def _mended(reader: _Reader, dialect: Dialect, error: Exception) -> Dialect:
+    """Return the dialect that explains why reading failed; raise where none does."""
+    path = reader.path
+    try:
+        found = locate.faults(path, dialect, reader.columns)
+    except UnicodeDecodeError as undecodable:
+        return _other_encoding(path, dialect, undecodable.object)
+    if not found:
+        raise DataError(f"the text cannot be read as a table: {error}", path=path) from error
+    first = found[0]
+    comma = first.column is not None and decimal_comma(first.text)
+    if comma and dialect.decimal == "." and not dialect.points:
+        note = f"numbers have a decimal comma (such as {first.text.strip()})"
+        notes = (*dialect.notes, note)
+        return dataclasses.replace(dialect, decimal=",", points=True, notes=notes)
+    return locate.raise_faults(path, found)
+
+
+def _other_encoding(path: Path, dialect: Dialect, chunk: bytes) -> Dialect:
+    """Return the dialect with an encoding that has the bytes of `chunk`."""
+    if dialect.encoding == "utf-8" and not dialect.ascii:
+        line, byte = locate.undecodable(path, dialect)
+        raise DataError(
+            f"the byte 0x{byte:02X} is not UTF-8, as the text before it is: two encodings were "
+            "mixed, or the file is damaged (rows are lines of the file; the header is line 1)",
+            path=path,
+            row=line,
+        )
+    if dialect.encoding.startswith("utf-16"):
+        raise DataError(f"the text is damaged: it is not {dialect.encoding} throughout", path=path)
+    # every byte is a letter in Latin-1, so this ends
+    name = single_byte_encoding(chunk) if dialect.encoding == "utf-8" else "latin-1"
+    kept = [note for note in dialect.notes if note != encoding_note("cp1252")]
+    return dataclasses.replace(dialect, encoding=name, notes=(*kept, encoding_note(name)))
 
 
 def _damage_text(error: OSError) -> str:
@@ -167,7 +181,7 @@ class _Reader:
         self.path = request.path
         self.columns = columns
         self._request = request
-        self._block_bytes = block_bytes
+        self.block_bytes = block_bytes
         self._clear()
 
     def _clear(self, compression: str | None = None) -> None:
@@ -208,7 +222,7 @@ class _Reader:
                 stream,
                 read_options=pa_csv.ReadOptions(
                     use_threads=self._request.n_threads > 1,
-                    block_size=self._block_bytes,
+                    block_size=self.block_bytes,
                     column_names=names,
                     encoding=dialect.encoding,
                 ),
