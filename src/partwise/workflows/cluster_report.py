@@ -262,7 +262,9 @@ def _compositions(found: Findings) -> list[Section]:
 
 
 def _crosstab(labels: npt.NDArray[np.int32], column: pd.Series) -> pd.DataFrame | None:
-    """Count cells by value of a column and cluster; None if the column hardly repeats."""
+    """Count cells by value of a column and cluster; None if it holds numbers or hardly repeats."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return None  # labels of cells, coordinates
     if isinstance(column.dtype, pd.CategoricalDtype):
         codes, names = column.cat.codes.to_numpy(), column.cat.categories
     else:
@@ -332,6 +334,7 @@ def _methods(found: Findings) -> list[str]:
         f"{fit.relative_error:.3g} ({'converged' if fit.converged else 'not converged'} after "
         f"{fit.n_iter} iterations). The {rows.n_distinct:,} distinct rows of factor usage, "
         f"weighted by how many cells share them, were joined to {rows.n_neighbors} nearest "
-        f"neighbours ({rows.method}, {recall}) and clustered by the Leiden algorithm (modularity, resolution "
-        f"{options.resolution:g}), which gave {rows.clustering.n_clusters} clusters."
+        f"neighbours ({rows.method}, {recall}) and clustered by the Leiden algorithm "
+        f"(modularity, resolution {options.resolution:g}), which gave "
+        f"{rows.clustering.n_clusters} clusters."
     ]
