@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from partwise.figures.style import FULL_WIDTH, LETTER, SCALE, new_figure, text_on, wrapped
@@ -38,7 +40,6 @@ def heatmap(
     scale_label: str,
     row_label: str = "",
     column_label: str = "",
-    digits: int = 2,
     top: float | None = None,
     title: str = "",
 ) -> Figure:
@@ -48,12 +49,11 @@ def heatmap(
     ----------
     values
         The matrix, rows x columns; the scale runs from 0 to `top`, by default the largest value.
+        Small matrices have their values written in the cells.
     rows, columns
         Labels; where they would not fit only every second, third, ... is drawn.
     scale_label, row_label, column_label
         Labels of the colour bar and the axes.
-    digits
-        Decimals of the values written in the cells when there are few.
     title
         Title of the figure.
 
@@ -62,63 +62,91 @@ def heatmap(
     Figure
         One axes and its colour bar.
     """
-    n_rows, n_columns = values.shape
-    label_width = min(2.4, LETTER * max(map(len, rows), default=0))
-    extra = 1.35 + (0.25 if row_label else 0.0)
-    cell = float(np.clip((FULL_WIDTH - label_width - extra) / n_columns, 0.01, 0.75))
-    row = min(_ROW if n_rows <= 40 else max(_SMALLEST_ROW, _ROW * 40 / n_rows), 9.5 / n_rows)
-    body = max(n_rows * row, 0.9)
-    upright = LETTER * max(len(line) for name in columns for line in name.split("\n")) <= cell
-    if upright:
-        head = 0.16 * (1 + max(name.count("\n") for name in columns))
-    else:
+    size = _measure(rows, columns, row_label)
+    if not size.upright:
         columns = [name.replace("\n", ", ") for name in columns]
-        head = min(LETTER * max(map(len, columns)), 2.2)
-    column_label = wrapped(column_label, n_columns * cell + 1.0)
-    above = (0.08 + 0.16 * len(column_label.split("\n")) if column_label else 0.0) + (
-        0.27 if title else 0.0
-    )
-    height = body + head + above + 0.22
-    width = max(label_width + extra + n_columns * cell, 3.2)
-    figure = new_figure(width, height)
+    column_label = wrapped(column_label, len(columns) * size.cell + 1.0)
+    figure = new_figure(size.width, size.height(columns, column_label, title))
     axes = figure.add_subplot()
     top = float(top if top is not None else np.nanmax(values, initial=0.0)) or 1.0
+    with_edges = values.size <= 900
     mesh = axes.pcolormesh(
         values,
         cmap=SCALE,
         vmin=0.0,
         vmax=top,
         rasterized=values.size > 3000,
-        edgecolors="white" if values.size <= 900 else "none",
-        linewidth=0.6 if values.size <= 900 else 0.0,
+        edgecolors="white" if with_edges else "none",
+        linewidth=0.6 if with_edges else 0.0,
     )
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    _label(axes.yaxis, rows, row, _SMALLEST_ROW * 0.98)
-    _label(axes.xaxis, columns, cell, 0.02 if upright else 0.105)
-    axes.tick_params(axis="x", top=True, bottom=False, labeltop=True, labelbottom=False)
-    if not upright:
+    _label(axes.yaxis, rows, size.row, _SMALLEST_ROW * 0.98)
+    _label(axes.xaxis, columns, size.cell, 0.02 if size.upright else 0.105)
+    axes.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
+    if not size.upright:
         axes.tick_params(axis="x", rotation=90)
-    axes.set_ylabel(wrapped(row_label, body))
-    axes.set_xlabel(column_label)
+    axes.set(xlabel=column_label, ylabel=wrapped(row_label, size.body))
     axes.xaxis.set_label_position("top")
-    length = min(body, 3.5)
+    _color_bar(figure, axes, mesh, scale_label, size)
+    if max(len(columns) / _ANNOTATED_COLUMNS, len(rows) / _ANNOTATED_ROWS) <= 1 < size.cell / 0.36:
+        _annotate(axes, values, top)
+    if title:
+        figure.suptitle(title, fontsize=10, fontweight="bold", x=0.02, ha="left")
+    return figure
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Sizes in inches: of a cell, of all rows together, and of the figure."""
+
+    row: float
+    cell: float
+    body: float
+    width: float
+    cells_width: float
+    upright: bool
+
+    def height(self, columns: Sequence[str], column_label: str, title: str) -> float:
+        """Return the height of the figure: the rows and what stands above them."""
+        if self.upright:
+            head = 0.16 * (1 + max(name.count("\n") for name in columns))
+        else:
+            head = min(LETTER * max(map(len, columns)), 2.2)
+        if column_label:
+            head += 0.08 + 0.16 * (1 + column_label.count("\n"))
+        return self.body + head + 0.22 + (0.27 if title else 0.0)
+
+
+def _measure(rows: Sequence[str], columns: Sequence[str], row_label: str) -> _Size:
+    n_rows, n_columns = len(rows), len(columns)
+    beside = min(2.4, LETTER * max(map(len, rows))) + 1.35 + (0.25 if row_label else 0.0)
+    cell = float(np.clip((FULL_WIDTH - beside) / n_columns, 0.01, 0.75))
+    row = min(_ROW if n_rows <= 40 else max(_SMALLEST_ROW, _ROW * 40 / n_rows), 9.5 / n_rows)
+    longest = max(len(line) for name in columns for line in name.split("\n"))
+    return _Size(
+        row=row,
+        cell=cell,
+        body=max(n_rows * row, 0.9),
+        width=max(beside + n_columns * cell, 3.2),
+        cells_width=n_columns * cell,
+        upright=LETTER * longest <= cell,
+    )
+
+
+def _color_bar(figure: Figure, axes: Axes, mesh: ScalarMappable, label: str, size: _Size) -> None:
+    """Add a colour bar of constant width, not longer than it needs to be."""
+    length = min(size.body, 3.5)
     bar = figure.colorbar(
         mesh,
         ax=axes,
-        label=wrapped(scale_label, length),
-        fraction=float(np.clip(0.18 / (n_columns * cell), 0.03, 0.3)),
-        shrink=length / body,
+        label=wrapped(label, length),
+        fraction=float(np.clip(0.18 / size.cells_width, 0.03, 0.3)),
+        shrink=length / size.body,
         aspect=length / 0.14,
         pad=0.02,
     )
     bar.outline.set_visible(False)
-    if n_columns <= _ANNOTATED_COLUMNS and n_rows <= _ANNOTATED_ROWS and cell > 0.36:
-        _annotate(axes, values, top, digits)
-    if title:
-        figure.suptitle(title, fontsize=10, fontweight="bold", x=0.02, ha="left")
-    return figure
 
 
 def _label(axis: object, names: Sequence[str], pitch: float, needed: float) -> None:
@@ -133,14 +161,14 @@ def _label(axis: object, names: Sequence[str], pitch: float, needed: float) -> N
     )
 
 
-def _annotate(axes: Axes, values: FloatArray, top: float, digits: int) -> None:
+def _annotate(axes: Axes, values: FloatArray, top: float) -> None:
     scale = mpl.colormaps[SCALE]
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
             axes.text(
                 j + 0.5,
                 i + 0.5,
-                f"{value:.{digits}f}" if round(value, digits) > 0 else "0",
+                f"{value:.2f}" if round(value, 2) > 0 else "0",
                 ha="center",
                 va="center",
                 fontsize=7.5,
