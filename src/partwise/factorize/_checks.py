@@ -39,11 +39,10 @@ class _CheckedSource:
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
         """Yield the source's blocks, checked and in the type of the fit."""
         for first, block in self._source.blocks(start, stop):
-            values = block.data if sp.issparse(block) else block
-            if values.dtype != self.dtype:
+            if block.dtype != self.dtype:
                 block = block.astype(self.dtype)
             _check_values(block, self._owner, first)
-            yield first, _canonical(block)
+            yield first, block
 
 
 def check_data(estimator: Any, X: Any, *, reset: bool, dtype: Any = None) -> Any:
@@ -74,7 +73,7 @@ def check_data(estimator: Any, X: Any, *, reset: bool, dtype: Any = None) -> Any
         ensure_min_samples=2 if reset else 1,
     )
     _check_values(X, name, 0)
-    return _canonical(X)
+    return X
 
 
 def _check_source(estimator: Any, X: BlockSource, *, reset: bool, kinds: list[Any]) -> Any:
@@ -90,14 +89,6 @@ def _check_source(estimator: Any, X: BlockSource, *, reset: bool, kinds: list[An
         raise DataError(f"the data have {n} rows and {p} columns: nothing to factorize")
     dtype = np.dtype(kinds[0] if len(kinds) == 1 or X.dtype != np.float64 else np.float64)
     return _CheckedSource(X, type(estimator).__name__, dtype)
-
-
-def _canonical(X: Any) -> Any:
-    """Return sparse data without duplicate entries; the caller's are left as they are."""
-    if sp.issparse(X) and not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
 
 
 def _check_values(X: Any, name: str, first_row: int) -> None:
@@ -151,7 +142,7 @@ def check_count(value: object, name: str, *, least: int = 1) -> int:
 
 def check_number(value: object, name: str) -> float:
     """Return a finite number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < np.inf:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < np.inf:
         raise UsageError(f"{name} must be a finite number from 0 up, not {value!r}")
     return float(value)
 

@@ -1,4 +1,4 @@
-"""From where a solver ended to what the user gets: order, scale and the record of the fit."""
+"""From where a solver ended to what the user gets: the order and the record of the fit."""
 
 from __future__ import annotations
 
@@ -11,22 +11,19 @@ import numpy.typing as npt
 from partwise import __version__
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.thin import thin_rows
-from partwise.objectives import Penalties
 from partwise.results import Factorization
 from partwise.solvers.state import Outcome, Settings, residual
 
-__all__ = ["order_and_scale", "record"]
+__all__ = ["in_order", "record"]
 
 Array = npt.NDArray[Any]
 
 
-def order_and_scale(
-    matrix: DataMatrix, outcome: Outcome, penalties: Penalties
-) -> tuple[Array, Array, npt.NDArray[np.float64]]:
+def in_order(matrix: DataMatrix, outcome: Outcome) -> tuple[Array, Array, npt.NDArray[np.float64]]:
     """Return usage (n x k), programs (k x p) and the share of ||X||^2 that each explains.
 
     At the exact usage <X, w_t h_t> sums over the programs to ||X||^2 - ||X - W H||^2; programs are
-    sorted by it. Without penalties they are scaled to sum 1, which the usage makes up for.
+    sorted by it.
     """
     k = outcome.statistics.gram.shape[0]
     stride = matrix.stride(k)
@@ -36,14 +33,7 @@ def order_and_scale(
     explained = np.einsum("pk,pk->k", cross, programs, dtype=np.float64)
     explained /= max(matrix.squared_norm, np.finfo(float).tiny)
     order = np.argsort(-explained, kind="stable")
-    scale = np.ones(k)
-    if not penalties.active:
-        sums = programs.sum(axis=0, dtype=np.float64)
-        scale = np.where(sums > 0, sums, 1.0)
-    low = scale[order].astype(matrix.dtype)
-    sorted_usage: Array = usage[:, order] * low
-    sorted_programs: Array = np.ascontiguousarray((programs[:, order] / low).T)
-    return sorted_usage, sorted_programs, explained[order]
+    return usage[:, order], np.ascontiguousarray(programs[:, order].T), explained[order]
 
 
 def record(

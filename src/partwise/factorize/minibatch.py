@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from partwise.exceptions import UsageError
 from partwise.factorize._base import BaseNMF
 from partwise.factorize._checks import check_count, check_data, check_number, check_start, is_source
-from partwise.factorize._record import order_and_scale, record
+from partwise.factorize._record import in_order, record
 from partwise.matrix.matrix import DataMatrix
 from partwise.objectives import Penalties
 from partwise.results import Status
@@ -225,7 +225,7 @@ class MiniBatchNMF(BaseNMF):
             self._online = self._begin(matrix, k, H)
             status, history, epochs = self._epochs(X, k, settings, callback)
             outcome = self._close(matrix, settings, status, history, epochs)
-            usage, programs, explained = order_and_scale(matrix, outcome, settings.penalties)
+            usage, programs, explained = in_order(matrix, outcome)
             self.components_ = programs
             self.n_components_ = k
             self.n_iter_ = epochs

@@ -14,9 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from partwise.exceptions import UsageError
 from partwise.factorize._base import BaseNMF
 from partwise.factorize._checks import check_count, check_data, check_number, check_start
-from partwise.factorize._record import order_and_scale, record
+from partwise.factorize._record import in_order, record
 from partwise.matrix.matrix import DataMatrix
-from partwise.matrix.thin import thin_rows
 from partwise.results import Status
 from partwise.solvers.hals import fit_hals
 from partwise.solvers.init import INITS, initialize
@@ -209,7 +208,7 @@ class NMF(BaseNMF):
                 if best is None or outcome.loss[-1] < best.loss[-1]:
                     best = outcome
             assert best is not None  # n_init >= 1
-            usage, programs, explained = order_and_scale(matrix, best, settings.penalties)
+            usage, programs, explained = in_order(matrix, best)
             self.components_ = programs
             self.n_components_ = k
             self.n_iter_ = best.n_iter

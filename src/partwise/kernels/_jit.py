@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+import numba.extending
 
-__all__ = ["inline", "jit"]
+__all__ = ["intrinsic", "jit"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -30,6 +31,6 @@ def jit(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return cast("Callable[_P, _R]", numba.njit(**_OPTIONS)(function))
 
 
-def inline(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Compile a small helper that LLVM should inline into its callers."""
-    return cast("Callable[_P, _R]", numba.njit(**_OPTIONS, forceinline=True)(function))
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """Make an instruction of the compiled code; its value has no type outside of it."""
+    return numba.extending.intrinsic(function)

@@ -14,7 +14,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
+
+from partwise.kernels._jit import intrinsic
 
 __all__ = ["LANE", "add", "fma", "hsum", "lanes_for", "load", "max0", "mul", "splat", "store"]
 
@@ -30,7 +32,7 @@ def lanes_for(width: int) -> tuple[int, ...]:
     return (0,) * max(1, -(-width // LANE))
 
 
-class VectorType(types.Type):  # type: ignore[misc]
+class VectorType(types.Type):
     """Numba's view of an LLVM vector."""
 
     def __init__(self, element: types.Float, width: int) -> None:
@@ -39,10 +41,13 @@ class VectorType(types.Type):  # type: ignore[misc]
         super().__init__(name=f"vector({element}, {width})")
 
 
-@register_model(VectorType)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+_register: Any = register_model
+
+
+@_register(VectorType)
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: VectorType) -> None:
-        super().__init__(manager, fe_type, _llvm_type(fe_type))
+        super().__init__(manager, fe_type, _llvm_type(fe_type))  # type: ignore[no-untyped-call]
 
 
 def _llvm_type(vector: VectorType) -> ir.VectorType:
@@ -55,12 +60,13 @@ def _vector(lanes: Any, element: Any) -> VectorType:
 
 
 def _address(context: Any, builder: Any, signature: Any, args: Any, vector: VectorType) -> Any:
-    array = cgutils.create_struct_proxy(signature.args[1])(context, builder, value=args[1])
+    proxy: Any = cgutils.create_struct_proxy
+    array = proxy(signature.args[1])(context, builder, value=args[1])
     pointer = builder.gep(array.data, [args[2]])
     return builder.bitcast(pointer, _llvm_type(vector).as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load(typing: Any, lanes: Any, array: Any, start: Any) -> tuple[Any, Callable[..., Any]]:
     """Read the vector at array[start:]; `array` is one-dimensional and contiguous."""
     vector = _vector(lanes, array.dtype)
@@ -73,7 +79,7 @@ def load(typing: Any, lanes: Any, array: Any, start: Any) -> tuple[Any, Callable
     return vector(lanes, array, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def store(
     typing: Any, lanes: Any, array: Any, start: Any, value: Any
 ) -> tuple[Any, Callable[..., Any]]:
@@ -87,7 +93,7 @@ def store(
     return types.void(lanes, array, types.int64, value), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def splat(typing: Any, lanes: Any, array: Any, value: Any) -> tuple[Any, Callable[..., Any]]:
     """Return a vector with `value` everywhere; `array` gives the type of the elements."""
     vector = _vector(lanes, array.dtype)
@@ -102,7 +108,7 @@ def splat(typing: Any, lanes: Any, array: Any, value: Any) -> tuple[Any, Callabl
     return vector(lanes, array, vector.element), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def fma(typing: Any, x: Any, y: Any, z: Any) -> tuple[Any, Callable[..., Any]]:
     """Return x * y + z."""
 
@@ -113,7 +119,7 @@ def fma(typing: Any, x: Any, y: Any, z: Any) -> tuple[Any, Callable[..., Any]]:
     return x(x, y, z), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def add(typing: Any, x: Any, y: Any) -> tuple[Any, Callable[..., Any]]:
     """Return x + y."""
 
@@ -123,7 +129,7 @@ def add(typing: Any, x: Any, y: Any) -> tuple[Any, Callable[..., Any]]:
     return x(x, y), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def mul(typing: Any, x: Any, y: Any) -> tuple[Any, Callable[..., Any]]:
     """Return x * y."""
 
@@ -133,7 +139,7 @@ def mul(typing: Any, x: Any, y: Any) -> tuple[Any, Callable[..., Any]]:
     return x(x, y), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def max0(typing: Any, x: Any) -> tuple[Any, Callable[..., Any]]:
     """Return max(x, 0), element by element."""
 
@@ -144,14 +150,15 @@ def max0(typing: Any, x: Any) -> tuple[Any, Callable[..., Any]]:
     return x(x), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def hsum(typing: Any, x: Any) -> tuple[Any, Callable[..., Any]]:
     """Return the sum of the elements."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = _llvm_type(x)
         letter = "f32" if x.element == types.float32 else "f64"
-        function = cgutils.get_or_insert_function(
+        insert: Any = cgutils.get_or_insert_function
+        function = insert(
             builder.module,
             ir.FunctionType(kind.element, [kind.element, kind]),
             f"llvm.vector.reduce.fadd.v{x.width}{letter}",

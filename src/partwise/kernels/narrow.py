@@ -6,17 +6,23 @@ and the cross-product are all vector operations on data that stay in the first-l
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
 from partwise.kernels._jit import jit
 from partwise.kernels._simd import LANE, fma, hsum, load, splat, store
 from partwise.kernels.nnls import _add_gram, _sweep, pivot
 
+Array: TypeAlias = npt.NDArray[Any]
+Lanes: TypeAlias = tuple[int, ...]
+
 __all__ = ["multiply_rows", "solve_rows"]
 
 
 @jit
-def _columns(x, first, m, height, out):  # type: ignore[no-untyped-def]
+def _columns(x: Array, first: int, m: int, height: int, out: Array) -> None:
     """Write rows first..first+m of `x` to `out`, column by column, zeros below."""
     p = x.shape[1]
     for i in range(m):
@@ -28,7 +34,7 @@ def _columns(x, first, m, height, out):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _add_cross(rows, x, w, p, k, out):  # type: ignore[no-untyped-def]
+def _add_cross(rows: Lanes, x: Array, w: Array, p: int, k: int, out: Array) -> None:
     """Add x w^T, p x k, to the flat float64 `out`."""
     height = LANE * len(rows)
     zero = splat(rows, x, x.dtype.type(0))
@@ -40,22 +46,22 @@ def _add_cross(rows, x, w, p, k, out):  # type: ignore[no-untyped-def]
 
 @jit
 def solve_rows(
-    row_lanes,
-    x,
-    first,
-    last,
-    programs,
-    scaled,
-    inverse,
-    shift,
-    shift64,
-    g,
-    sweeps,
-    exact,
-    w,
-    gram_out,
-    cross_out,
-):  # type: ignore[no-untyped-def]
+    row_lanes: Lanes,
+    x: Array,
+    first: int,
+    last: int,
+    programs: Array,
+    scaled: Array,
+    inverse: Array,
+    shift: Array,
+    shift64: Array,
+    g: Array,
+    sweeps: int,
+    exact: bool,
+    w: Array,
+    gram_out: Array,
+    cross_out: Array,
+) -> tuple[float, int]:
     """Update rows first..last of `w` (flat, k apart); add w^T w and x^T w to the outputs.
 
     `programs` is flat, p x k. Returns (sum of (b - shift) w where exact, rows unsolved).
@@ -111,7 +117,7 @@ def solve_rows(
 
 
 @jit
-def multiply_rows(x, first, last, thin, k, out):  # type: ignore[no-untyped-def]
+def multiply_rows(x: Array, first: int, last: int, thin: Array, k: int, out: Array) -> None:
     """Write x @ thin (flat, k apart) to rows first..last of `out`."""
     p = x.shape[1]
     for i in range(first, last):

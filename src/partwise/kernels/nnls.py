@@ -13,19 +13,35 @@ Thin matrices are flat arrays of rows of length `stride`, of which the first k a
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
 from partwise.kernels._jit import jit
 from partwise.kernels._simd import LANE, add, fma, hsum, load, max0, splat, store
 
-__all__ = ["ROW_LANES", "cross", "descend", "dot64", "gram", "pivot", "projected_gradient"]
+Array: TypeAlias = npt.NDArray[Any]
+Lanes: TypeAlias = tuple[int, ...]
+
+__all__ = ["ROW_LANES", "descend", "dot64", "gram", "pivot"]
 
 #: Rows that are solved at once: 16 * len(ROW_LANES).
 ROW_LANES = (0, 0, 0, 0)
 
 
 @jit
-def _transpose_in(source, first, count, stride, k, scale, shift, height, out):  # type: ignore[no-untyped-def]
+def _transpose_in(
+    source: Array,
+    first: int,
+    count: int,
+    stride: int,
+    k: int,
+    scale: Array,
+    shift: Array,
+    height: int,
+    out: Array,
+) -> None:
     """Write (source - shift) * scale of `count` rows to `out`, column by column; the rest is 0."""
     for t in range(k):
         at = t * height
@@ -36,7 +52,7 @@ def _transpose_in(source, first, count, stride, k, scale, shift, height, out):  
 
 
 @jit
-def _sweep(rows, scaled, b, w, k):  # type: ignore[no-untyped-def]
+def _sweep(rows: Lanes, scaled: Array, b: Array, w: Array, k: int) -> None:
     """Do one sweep over the coordinates of all rows in `w`."""
     height = LANE * len(rows)
     for t in range(k):
@@ -53,7 +69,7 @@ def _sweep(rows, scaled, b, w, k):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _add_gram(rows, w, k, out):  # type: ignore[no-untyped-def]
+def _add_gram(rows: Lanes, w: Array, k: int, out: Array) -> None:
     """Add the upper triangle of w w^T (k x k) to the float64 `out`."""
     height = LANE * len(rows)
     for t in range(k):
@@ -65,8 +81,21 @@ def _add_gram(rows, w, k, out):  # type: ignore[no-untyped-def]
 
 @jit
 def descend(
-    rows, scaled, inverse, shift, sweeps, b, w, first_b, first, count, k, stride_b, stride, out
-):  # type: ignore[no-untyped-def]
+    rows: Lanes,
+    scaled: Array,
+    inverse: Array,
+    shift: Array,
+    sweeps: int,
+    b: Array,
+    w: Array,
+    first_b: int,
+    first: int,
+    count: int,
+    k: int,
+    stride_b: int,
+    stride: int,
+    out: Array,
+) -> None:
     """Do `sweeps` sweeps on rows first..first+count of `w`; add their Gram matrix to `out`.
 
     `b` is read from its row `first_b` on; it and `w` may have different strides.
@@ -90,7 +119,7 @@ def descend(
 
 
 @jit
-def gram(rows, w, first, count, k, stride, out):  # type: ignore[no-untyped-def]
+def gram(rows: Lanes, w: Array, first: int, count: int, k: int, stride: int, out: Array) -> None:
     """Add the upper triangle of w^T w over rows first..first+count to the float64 `out`."""
     height = LANE * len(rows)
     wt = np.empty(k * height, w.dtype)
@@ -103,7 +132,7 @@ def gram(rows, w, first, count, k, stride, out):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _solve_passive(g, b, passive, size, factor, z):  # type: ignore[no-untyped-def]
+def _solve_passive(g: Array, b: Array, passive: Array, size: int, factor: Array, z: Array) -> None:
     """Solve G z = b on the `size` passive coordinates by Cholesky's factorization."""
     for a in range(size):
         for c in range(a + 1):
@@ -127,7 +156,16 @@ def _solve_passive(g, b, passive, size, factor, z):  # type: ignore[no-untyped-d
 
 
 @jit
-def _pivot_row(g, b, tolerance, active, passive, factor, z, w):  # type: ignore[no-untyped-def]
+def _pivot_row(
+    g: Array,
+    b: Array,
+    tolerance: float,
+    active: Array,
+    passive: Array,
+    factor: Array,
+    z: Array,
+    w: Array,
+) -> bool:
     """Solve one row; `active` holds 1 where a coordinate is passive (may be positive)."""
     k = b.shape[0]
     chances = 3
@@ -175,7 +213,17 @@ def _pivot_row(g, b, tolerance, active, passive, factor, z, w):  # type: ignore[
 
 
 @jit
-def pivot(g, shift, b, w, first_b, first, count, stride_b, stride):  # type: ignore[no-untyped-def]
+def pivot(
+    g: Array,
+    shift: Array,
+    b: Array,
+    w: Array,
+    first_b: int,
+    first: int,
+    count: int,
+    stride_b: int,
+    stride: int,
+) -> tuple[float, int]:
     """Solve rows first..first+count of `w` exactly; return (sum of (b - shift) w, rows unsolved).
 
     `g` is k x k float64 and positive definite. The start is the support of `w`; a row that is not
@@ -197,7 +245,7 @@ def pivot(g, shift, b, w, first_b, first, count, stride_b, stride):  # type: ign
             largest = max(largest, abs(row[t]))
             active[t] = 1 if w[(first + i) * stride + t] > 0 else 0
         at = (first + i) * stride
-        if _pivot_row(g, row, 1e-12 * largest, active, passive, factor, z, solution):
+        if _pivot_row(g, row, 1e-13 * largest, active, passive, factor, z, solution):
             for t in range(k):
                 w[at + t] = solution[t]
         else:
@@ -208,29 +256,7 @@ def pivot(g, shift, b, w, first_b, first, count, stride_b, stride):  # type: ign
 
 
 @jit
-def projected_gradient(g, shift, b, w, count, k, stride_b, stride):  # type: ignore[no-untyped-def]
-    """Return the squared norm of the projected gradient w G - b + shift over all rows, float64."""
-    total = 0.0
-    for i in range(count):
-        for t in range(k):
-            slope = shift[t] - np.float64(b[i * stride_b + t])
-            for u in range(k):
-                slope += g[t, u] * np.float64(w[i * stride + u])
-            if w[i * stride + t] > 0 or slope < 0:
-                total += slope * slope
-    return total
-
-
-@jit
-def cross(x, y, count, k, stride_x, stride_y, out):  # type: ignore[no-untyped-def]
-    """Add sum over rows of x_t y_t to the float64 `out`, component by component."""
-    for i in range(count):
-        for t in range(k):
-            out[t] += np.float64(x[i * stride_x + t]) * np.float64(y[i * stride_y + t])
-
-
-@jit
-def dot64(x, y):  # type: ignore[no-untyped-def]
+def dot64(x: Array, y: Array) -> float:
     """Return the inner product of two flat arrays, summed in float64."""
     total = 0.0
     for i in range(x.shape[0]):

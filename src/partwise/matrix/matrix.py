@@ -132,21 +132,22 @@ class DataMatrix:
         stride = self.stride(k)
         gram = np.zeros((k, k))
         fit, unsolved = 0.0, 0
-        several = len(self._edges) > 2 or self.kind == "narrow"
-        sums = np.zeros(self.shape[1] * stride) if several else None
-        cross = self.thin(self.shape[1], k)
+        # The fused kernel for narrow data sums in float64 itself; other panels add to an array of
+        # the data's type, and several of them are summed in float64.
+        narrow = self.kind == "narrow"
+        several = len(self._edges) > 2 and not narrow
+        out = np.zeros(self.shape[1] * stride) if narrow else self.thin(self.shape[1], k)
+        sums = np.zeros(out.shape[0]) if several else out
         for start, panel in self.panels():
             rows = usage[start * stride : (start + panel.shape[0]) * stride]
-            out = cross if self.kind != "narrow" else sums
-            if self.kind != "narrow":
-                cross[:] = 0
             part, more, left = panel.sweep(programs, problem, rows, out, self.n_threads)
             gram += part
             fit += more
             unsolved += left
-            if sums is not None and self.kind != "narrow":
-                sums += cross
-        return Statistics(gram, cross if sums is None else sums, fit, unsolved)
+            if several:
+                sums += out
+                out[:] = 0
+        return Statistics(gram, sums, fit, unsolved)
 
     def multiply(self, thin: Array, k: int) -> Array:
         """Return X @ thin; both flat."""

@@ -79,9 +79,10 @@ def stride_for(kind: str, k: int) -> int:
     """Return the distance between the rows of thin matrices of k columns."""
     if kind != "sparse":
         return k
-    lanes = -(-k // LANE)
-    turns = -(-lanes // _MAX_LANES)
-    return turns * -(-lanes // turns) * LANE
+    width = LANE
+    while width < min(k, LANE * _MAX_LANES):
+        width *= 2  # LLVM handles widths that are no power of two at half the speed
+    return -(-k // width) * width
 
 
 class SparsePanel:

@@ -13,7 +13,7 @@ __all__ = ["RIDGE", "RowProblem", "Statistics", "symmetric"]
 #: The diagonal of the Gram matrix grows by this share of itself where rows are solved exactly: the
 #: solution is then unique even if programs are linearly dependent. It must exceed the rounding of
 #: B, which it divides along such directions.
-RIDGE = {"float64": 1e-10, "float32": 1e-7}
+RIDGE = {"float64": 1e-8, "float32": 1e-7}
 
 
 @dataclass(frozen=True)

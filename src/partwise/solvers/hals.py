@@ -23,9 +23,16 @@ from partwise.kernels import nnls
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.problem import RowProblem, Statistics
 from partwise.results import Status
-from partwise.solvers.state import Outcome, Settings, exact_problem, gram_of, solve_programs
+from partwise.solvers.state import (
+    Outcome,
+    Settings,
+    exact_problem,
+    gram_of,
+    projected_gradient,
+    solve_programs,
+)
 
-__all__ = ["fit_hals", "finish"]
+__all__ = ["finish", "fit_hals"]
 
 Array = npt.NDArray[Any]
 Callback = Callable[[int, float], None]
@@ -137,6 +144,8 @@ def fit_hals(
             if gradient <= np.sqrt(settings.tol):
                 return _outcome(state, Status.CONVERGED, history, final, n_iter, gradient)
             threshold /= 4
+            state.ahead = state.programs.copy()
+            state.gram = gram_of(matrix, state.ahead, k)
     final, gradient = finish(matrix, state.usage, state.programs, settings)
     return _outcome(state, status, history, final, n_iter, gradient)
 
@@ -227,7 +236,10 @@ def _reseed(
 def finish(
     matrix: DataMatrix, usage: Array, programs: Array, settings: Settings
 ) -> tuple[Statistics, float]:
-    """Solve the usage exactly, in place.
+    """Scale the programs to sum 1 where nothing is penalised, and solve the usage exactly.
+
+    Both are changed in place. The scale comes first, so that the usage belongs to the programs as
+    they are given to the user, to the last bit.
 
     Returns
     -------
@@ -237,14 +249,17 @@ def finish(
     """
     penalties = settings.penalties
     k = penalties.usage.l1.shape[0]
-    statistics = matrix.sweep(programs, exact_problem(matrix, programs, penalties.usage), usage)
     stride = matrix.stride(k)
-    slope = nnls.projected_gradient(
-        penalties.programs.gram(statistics.gram), penalties.programs.l1,
-        statistics.cross, programs, matrix.shape[1], k, stride, stride,
-    )  # fmt: skip
-    scale = nnls.dot64(statistics.cross, statistics.cross)
-    return statistics, float(np.sqrt(slope / scale)) if scale > 0 else 0.0
+    if not penalties.active:
+        rows = programs.reshape(-1, stride)[:, :k]
+        sums = rows.sum(axis=0, dtype=np.float64)
+        scale = np.where(sums > 0, sums, 1.0).astype(matrix.dtype)
+        rows /= scale
+        usage.reshape(-1, stride)[:, :k] *= scale
+    statistics = matrix.sweep(programs, exact_problem(matrix, programs, penalties.usage), usage)
+    slope = projected_gradient(matrix, statistics, penalties.programs, programs)
+    norm = float(np.sqrt(nnls.dot64(statistics.cross, statistics.cross)))
+    return statistics, slope / norm if norm > 0 else 0.0
 
 
 def _outcome(

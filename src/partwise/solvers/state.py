@@ -16,7 +16,15 @@ from partwise.objectives import ElasticNet, Penalties
 from partwise.results import Status
 from partwise.utils.threads import run_tasks
 
-__all__ = ["Outcome", "Settings", "exact_problem", "gram_of", "residual", "solve_programs"]
+__all__ = [
+    "Outcome",
+    "Settings",
+    "exact_problem",
+    "gram_of",
+    "projected_gradient",
+    "residual",
+    "solve_programs",
+]
 
 Array = npt.NDArray[Any]
 
@@ -113,6 +121,28 @@ def gram_of(matrix: DataMatrix, thin: Array, k: int) -> npt.NDArray[np.float64]:
     for i, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
         nnls.gram(nnls.ROW_LANES, thin, a, b - a, k, stride, grams[i])
     return symmetric(grams.sum(axis=0))
+
+
+def projected_gradient(
+    matrix: DataMatrix, statistics: Statistics, penalty: ElasticNet, programs: Array
+) -> float:
+    """Return the norm of the projected gradient of the loss with respect to the programs.
+
+    The gradient is H^T W^T W - X^T W + penalty; where a program is zero only its negative part
+    counts.
+    """
+    k = statistics.gram.shape[0]
+    stride = matrix.stride(k)
+    gram = penalty.gram(statistics.gram)
+    rows = programs.reshape(-1, stride)[:, :k]
+    cross = statistics.cross.reshape(-1, stride)[:, :k]
+    total = 0.0
+    for start in range(0, rows.shape[0], _ROWS):
+        part = rows[start : start + _ROWS].astype(np.float64)
+        slope = part @ gram - cross[start : start + _ROWS] + penalty.l1
+        slope[(part == 0) & (slope > 0)] = 0.0
+        total += float(np.sum(slope * slope))
+    return float(np.sqrt(total))
 
 
 def residual(
