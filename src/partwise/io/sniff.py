@@ -129,10 +129,10 @@ def sniff(path: Path, wanted: Sequence[str]) -> Dialect:
     """
     compression = compression_of(path)
     sample, ended = _read_sample(path, compression)
-    if not sample.strip():
-        raise DataError("the file is empty", path=path)
     encoding, bom, notes = encoding_of(sample)
     body = sample[len(bom) :]
+    if not body.strip():
+        raise DataError("the file is empty", path=path)
     refuse_nul(body, encoding, path)
     text = codecs.getincrementaldecoder(encoding)().decode(body)
     lines = _whole_lines(text, ended)
