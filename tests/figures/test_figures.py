@@ -131,6 +131,12 @@ def test_many_features_are_cut_to_the_largest_of_each_factor(rng):
     assert "8 of 2,000" in " ".join(texts).replace("\n", " ")
 
 
+def test_columns_of_our_files_become_short_labels():
+    programs = pd.DataFrame({"NMF_factor_1": [1.0], "NMF_factor_12": [1.0], "other": [1.0]})
+    axes = figures.programs_heatmap(programs).axes[0]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["Factor 1", "Factor 12", "other"]
+
+
 def test_a_dead_factor_is_drawn_as_zeros():
     check(figures.programs_heatmap(pd.DataFrame({"a": [1.0, 2.0], "b": [0.0, 0.0]})), axes=2)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -68,7 +70,7 @@ def programs_heatmap(
     shares = weights / np.where(totals > 0, totals, 1.0)
     kept = _top_features(shares, max_features)
     order = kept[diagonal_order(shares[kept])]
-    names = [elide(name, 24) for name in programs.columns]
+    names = [_factor_name(name) for name in programs.columns]
     if explained is not None:
         names = [
             f"{name}\n{_percent(share)}"
@@ -121,7 +123,7 @@ def usage_by_cluster(mean_usage: pd.DataFrame) -> Figure:
     return heatmap(
         relative[order],
         [display_name(mean_usage.index[i]) for i in order],
-        [elide(name, 24) for name in mean_usage.columns],
+        [_factor_name(name) for name in mean_usage.columns],
         scale_label="Mean usage relative to the cluster that uses it most",
         row_label="Cluster",
         top=1.0,
@@ -209,6 +211,12 @@ def _tolerance(axes: Axes, tol: float) -> None:
         color=FAINT,
         fontsize=8,
     )
+
+
+def _factor_name(name: object) -> str:
+    """Return the label of a factor; `NMF_factor_3`, its column in our files, is too wide."""
+    ours = re.fullmatch(r"NMF_factor_(\d+)", str(name))
+    return f"Factor {ours[1]}" if ours else elide(name, 24)
 
 
 def _top_features(shares: npt.NDArray[np.float64], wanted: int) -> npt.NDArray[np.intp]:
