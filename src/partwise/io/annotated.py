@@ -33,7 +33,7 @@ def read_h5ad(request: Request) -> Parsed:
 
 
 def read_zarr(request: Request) -> Parsed:
-    """Read AnnData in a Zarr folder (format 2 or 3) or zip file."""
+    """Read AnnData in a Zarr folder (format 2 or 3)."""
     import zarr
 
     try:

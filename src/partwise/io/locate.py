@@ -56,7 +56,7 @@ def _in_record(line: int, cells: list[str], columns: Columns, dialect: Dialect) 
     for j in columns.ids:
         if "\0" in cells[j]:
             yield Fault(line, columns.header[j], cells[j], "the cell has a NUL byte")
-    if _all_numbers(cells, columns.features):
+    if dialect.decimal == "." and _all_numbers(cells, columns.features):
         return
     for j in columns.features:
         problem = cell_problem(cells[j], dialect.decimal)

@@ -122,6 +122,10 @@ def _chunks(
 ) -> Iterator[pd.DataFrame]:
     """Yield the data lines as columns; raise at the line where they are wrong."""
     seen = 0
+    # pandas takes the number of columns from the first line: it must be right
+    wrong = _wrong_line(request, head, list(kinds), first_only=True)
+    if wrong is not None:
+        raise wrong
     try:
         chunks = pd.read_csv(
             file,
@@ -144,7 +148,8 @@ def _chunks(
     except pd.errors.EmptyDataError:
         pass
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
-        raise _wrong_line(request, head, list(kinds)) from error
+        unknown = DataError("the entries cannot be read as numbers", path=request.path)
+        raise _wrong_line(request, head, list(kinds)) or unknown from error
     if seen != head.stored:
         raise DataError(
             f"{head.stored:,} entries were announced, but there are "
@@ -153,19 +158,32 @@ def _chunks(
         )
 
 
-def _wrong_line(request: Request, head: _Head, names: list[str]) -> DataError:
+def _wrong_line(
+    request: Request, head: _Head, names: list[str], first_only: bool = False
+) -> DataError | None:
+    """Return the error for the first data line that is wrong; None if there is none."""
     packed = compression_of(request.path) == "gzip"
     with gzip.open(request.path, "rb") if packed else open(request.path, "rb") as file:
         for number, line in enumerate(file, start=1):
             words = line.decode("latin-1").split()
-            if number > head.lines and words and not _fits(words, names):
+            if number <= head.lines or not words:
+                continue
+            if words[-1].lower() in ("nan", "na"):
+                return DataError(
+                    f"{words[-1]!r} is a missing value, which is not zero: fill it or drop the row",
+                    path=request.path,
+                    row=number,
+                )
+            if not _fits(words, names):
                 return DataError(
                     f"{' '.join(words)[:60]!r} should be {' '.join(names)} "
                     "(rows are lines of the file)",
                     path=request.path,
                     row=number,
                 )
-    return DataError("the entries cannot be read as numbers", path=request.path)
+            if first_only:
+                break
+    return None
 
 
 def _fits(words: list[str], names: list[str]) -> bool:

@@ -213,7 +213,7 @@ def _kind_of_zip(path: Path) -> str:
             f"the file is a damaged or cut off zip or npz file ({error})", path=path
         ) from error
     if any(name in _ZARR for name in names):
-        return "zarr"
+        raise DataError("this is a zipped Zarr folder; unpack it first", path=path)
     if any(name.endswith(".npy") for name in names):
         return "npz"
     if any(name.startswith("xl/") for name in names):
