@@ -178,6 +178,8 @@ def loss_curve(
     if converged is not None:
         left.set_title("Converged" if converged else "Not converged")
     _curve(left, iterations, values)
+    if values.min() > 0 and values.max() > 100 * values.min():
+        left.set_yscale("log")
     if both:
         axes = right[0]
         axes.set_ylabel("Relative change of the loss")
