@@ -340,21 +340,32 @@ def test_sparse_parts_that_do_not_fit(tmp_path, part, change, problem):
     assert problem in refused(path)
 
 
-def test_lost_chunks_of_zarr(tmp_path):
-    path = write_zarr(tmp_path, CSR)
-    for file in [part for part in (path / "X" / "data").rglob("*") if part.name in ("0", "c/0")]:
-        file.unlink()
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("part", ["data", "indices", "indptr"])
+def test_lost_chunks_of_a_sparse_matrix_in_zarr(tmp_path, version, part):
+    with anndata.settings.override(zarr_write_format=version):
+        path = write_zarr(tmp_path, CSR)
+    assert open_table(path).shape == (N, P)
+    (path / "X" / part / ("0" if version == 2 else "c/0")).unlink()
     assert refused(path) == (
-        "1 of 1 chunks of X/data are missing: files were lost from the folder; copy it again"
+        f"1 of 1 chunks of X/{part} are missing: files were lost from the folder; copy it again"
     )
-    path = write_zarr(tmp_path / "dense", X)
-    lost = [part for part in (path / "X").rglob("*") if part.is_file() and part.name == "2.0"]
-    lost[0].unlink()
+
+
+def test_lost_chunks_of_a_dense_matrix_in_zarr(tmp_path):
+    path = write_zarr(tmp_path, X)
+    (path / "X" / "2.0").unlink()
     table = open_table(path)
     assert table.notes[0] == (
         "1 of 7 chunks of X are absent and read as zeros: Zarr leaves out chunks that are all "
         "zero, but a lost file looks the same"
     )
+
+
+def test_a_sparse_matrix_of_one_gene_in_zarr_lacks_no_chunk(tmp_path):
+    matrix = sp.csr_matrix(np.ones((N, 1), np.float32) * (np.arange(N)[:, None] % 2))
+    anndata.AnnData(matrix).write_zarr(tmp_path / "a.zarr")
+    assert open_table(tmp_path / "a.zarr").matrix.sum() == N // 2
 
 
 def test_text_in_a_parquet_feature(tmp_path):

@@ -137,18 +137,17 @@ def _matrix(
 ) -> DenseSource | CsrSource:
     encoding = x.attrs.get("encoding-type", "array")
     if not hasattr(x, "keys"):
-        _count_chunks(x, notes, sparse=False)
+        _note_absent_chunks(x, notes)
         if len(x.shape) != 2:
             raise DataError(f"X has {len(x.shape)} dimensions instead of 2")
         return DenseSource(x, columns, close)
-    for part in ("data", "indices"):
-        _count_chunks(x[part], notes, sparse=True)
+    _refuse_lost_chunks(x)
     n, p = (int(side) for side in x.attrs["shape"])
     if encoding == "csr_matrix":
-        source = CsrSource(x["data"], x["indices"], x["indptr"][:], p, columns, close)
-        if source.shape[0] != n:
-            raise DataError(f"X should have {n:,} rows but has pointers for {source.shape[0]:,}")
-        return source
+        pointers = x["indptr"][:]
+        if len(pointers) != n + 1:
+            raise DataError(f"X should have {n:,} rows but has pointers for {len(pointers) - 1:,}")
+        return CsrSource(x["data"], x["indices"], pointers, p, columns, close)
     if encoding == "csc_matrix":
         notes.append("X is stored by columns (CSC): it was turned into rows in memory")
         return _from_columns(x, (n, p), columns, close)
@@ -166,20 +165,34 @@ def _from_columns(
     return CsrSource(rows.data, rows.indices, rows.indptr, shape[1], columns, close)
 
 
-def _count_chunks(array: Any, notes: list[str], *, sparse: bool) -> None:
-    """Look for chunks that Zarr would silently read as zeros; only Zarr can tell."""
-    if not hasattr(array, "nchunks_initialized"):
+def _refuse_lost_chunks(x: Any) -> None:
+    """Look for parts of a sparse matrix that Zarr would silently read as zeros."""
+    if x["data"].shape[0] == 0:
         return
-    there, all_of_them = array.nchunks_initialized, array.nchunks
-    if there >= all_of_them:
-        return
-    if sparse:
-        # stored values are not zero and their columns not all the first: no writer omits these
-        raise DataError(
-            f"{all_of_them - there} of {all_of_them} chunks of X/{array.name.rsplit('/', 1)[-1]} "
-            "are missing: files were lost from the folder; copy it again"
+    # a writer omits chunks of zeros, but stored values are not zero, pointers grow, and of the
+    # columns of many values not all are the first
+    single = int(np.max(np.diff(x["indptr"][:]), initial=0)) <= 1
+    for part in ("indptr", "data") if single else ("indptr", "data", "indices"):
+        lost, chunks = _absent(x[part])
+        if lost:
+            raise DataError(
+                f"{lost} of {chunks} chunks of X/{part} are missing: files were lost from the "
+                "folder; copy it again"
+            )
+
+
+def _note_absent_chunks(x: Any, notes: list[str]) -> None:
+    """Say that some of a dense matrix is not there; only Zarr can tell, and not why."""
+    lost, chunks = _absent(x)
+    if lost:
+        notes.append(
+            f"{lost} of {chunks} chunks of X are absent and read as zeros: Zarr leaves out chunks "
+            "that are all zero, but a lost file looks the same"
         )
-    notes.append(
-        f"{all_of_them - there} of {all_of_them} chunks of X are absent and read as zeros: Zarr "
-        "leaves out chunks that are all zero, but a lost file looks the same"
-    )
+
+
+def _absent(array: Any) -> tuple[int, int]:
+    """Return how many chunks have no file, and how many there should be; HDF5 has no such."""
+    if not hasattr(array, "nchunks_initialized"):
+        return 0, 0
+    return int(array.nchunks - array.nchunks_initialized), int(array.nchunks)

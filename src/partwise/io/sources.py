@@ -173,13 +173,13 @@ class CsrSource:
 
     def _check_pointers(self) -> None:
         pointers = self._indptr
-        stored = min(self._data.shape[0], self._indices.shape[0])
+        stored = {int(self._data.shape[0]), int(self._indices.shape[0])}
         if len(pointers) < 1 or pointers[0] != 0 or np.any(np.diff(pointers) < 0):
             raise DataError("the row pointers of the sparse matrix decrease: the file is damaged")
-        if pointers[-1] > stored:
+        if stored != {int(pointers[-1])}:
             raise DataError(
-                f"the sparse matrix should hold {int(pointers[-1]):,} values but has {stored:,}: "
-                "the file is damaged or was cut off"
+                f"the sparse matrix should hold {int(pointers[-1]):,} values but has "
+                f"{' and '.join(f'{n:,}' for n in sorted(stored))}: the file is damaged"
             )
 
 
