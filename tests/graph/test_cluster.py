@@ -38,7 +38,7 @@ def test_equal_rows_get_equal_labels():
     found = cluster_rows(X)
     assert found.n_distinct == len(np.unique(X, axis=0))
     for row in np.unique(X, axis=0):
-        assert len(set(found.clustering.labels[(X == row).all(axis=1)])) == 1
+        assert len(set(found.clustering.labels[(row == X).all(axis=1)])) == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -135,7 +135,7 @@ def _best_community(
     n_touched: int,
     totals: FloatVector,
 ) -> tuple[int, float, float]:
-    """Return the best neighbouring community, its gain and the gain of staying; clears the links."""
+    """Return the best neighbour community, its gain and that of staying; clears the links."""
     weight = gamma * size
     stay = links[home] - weight * (totals[home] - size)
     best = stay

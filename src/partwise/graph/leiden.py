@@ -2,9 +2,9 @@
 
 Traag, Waltman and van Eck, "From Louvain to Leiden: guaranteeing well-connected communities",
 Scientific Reports 9, 5233 (2019). One thread; the same bits for the same graph and seed everywhere.
-Two choices differ from the paper: nodes are visited in shuffled blocks of consecutive numbers, which
-keeps a graph numbered along a space-filling curve in cache, and the refinement joins the best part
-rather than a random one of those that gain.
+Two choices differ from the paper. Nodes are visited in shuffled blocks of consecutive numbers, which
+keeps a graph that is numbered along a space-filling curve in cache. And the refinement joins the
+best part rather than a random one of those that gain.
 """
 
 from __future__ import annotations
