@@ -35,6 +35,7 @@ _FITTED = re.compile(r"[a-z][A-Za-z0-9_]*_")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same model gives the same bytes
 
 _DAMAGE = (
+    AttributeError,
     EOFError,
     KeyError,
     NotImplementedError,
@@ -160,6 +161,7 @@ class _Archive:
     def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
         self._archive = archive
         self._members: dict[str, zipfile.ZipInfo] = {}
+        self._arrays: dict[str, np.ndarray] = {}
         size = path.stat().st_size
         for member in archive.infolist():
             # stored as they are, so no member can be larger than the file
@@ -174,7 +176,9 @@ class _Archive:
         return self._archive.read(self._members[name])
 
     def array(self, name: str) -> np.ndarray:
-        return array_from_bytes(self.read(f"{name}.npy"))
+        if name not in self._arrays:
+            self._arrays[name] = array_from_bytes(self.read(f"{name}.npy"))
+        return self._arrays[name]
 
     def description(self) -> dict[str, Any]:
         if self._members[_JSON].file_size > _LARGEST_JSON:

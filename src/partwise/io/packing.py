@@ -67,7 +67,10 @@ class Packer:
             return {"$names": [str(item) for item in value]}
         if value.dtype.kind not in "fiub" or value.dtype.itemsize > 8:
             raise UsageError(f"{name} is an array of {value.dtype}, which cannot be saved")
-        key = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_")[:70] or "array"
+        for key, known in self.arrays.items():
+            if known is value:
+                return {"$array": key}
+        key = re.sub(r"\W", "_", name, flags=re.ASCII).lstrip("_")[:70] or "array"
         while key in self.arrays:
             key += "_"
         self.arrays[key] = value
