@@ -74,7 +74,9 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
         raise DataError(_damage_text(error), path=path) from error
     ids, notes = _identified(reader, dialect)
     notes = [*dialect.notes, *columns.notes, *notes, *reader.check.notes(columns.feature_names)]
-    return Parsed(ids, columns.feature_names, reader.spool.finish(), notes)
+    parsed = Parsed(ids, columns.feature_names, reader.spool.finish(), notes)
+    pa.default_memory_pool().release_unused()  # what parsing took, the later stages need
+    return parsed
 
 
 def _block_bytes(record_bytes: int, chunk_rows: int | None) -> int:
@@ -100,6 +102,8 @@ def _read_until_right(reader: _Reader, dialect: Dialect) -> Dialect:
 def _mended(reader: _Reader, dialect: Dialect, error: Exception) -> Dialect:
     """Return the dialect that explains why reading failed; raise where none does."""
     path = reader.path
+    if dialect.compression is not None:
+        _unpack(path, dialect)  # damage makes nonsense of the text, and is what should be told
     try:
         found = locate.faults(path, dialect, reader.columns)
     except UnicodeDecodeError as undecodable:
@@ -113,6 +117,14 @@ def _mended(reader: _Reader, dialect: Dialect, error: Exception) -> Dialect:
         notes = (*dialect.notes, note)
         return dataclasses.replace(dialect, decimal=",", points=True, notes=notes)
     return locate.raise_faults(path, found)
+
+
+def _unpack(path: Path, dialect: Dialect) -> None:
+    """Read a compressed file to its end, where its checksum stands."""
+    stream, _ = open_bytes(path, dialect.compression)
+    with stream:
+        while stream.read(_BLOCK):
+            pass
 
 
 def _other_encoding(path: Path, dialect: Dialect, chunk: bytes) -> Dialect:

@@ -111,6 +111,7 @@ def write_csv(
         for first in range(0, len(jobs), some):
             for lines in run_tasks(threads, jobs[first : first + some]):
                 stream.write(lines)
+    pa.default_memory_pool().release_unused()
     return tuple(
         f"{text.changed:,} {'value' if text.changed == 1 else 'values'} of column {name!r} begin "
         "like a formula and were given an apostrophe in front"
