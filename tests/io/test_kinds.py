@@ -16,6 +16,9 @@ from partwise.exceptions import DataError, UsageError
 from partwise.io import open_table
 from partwise.matrix.sources import BlockSource
 
+# anndata tells what its next release will do
+pytestmark = pytest.mark.filterwarnings("ignore:.*[zZ]arr", "ignore:.*shard")
+
 N, P = 700, 12
 NAMES = [f"g{j}" for j in range(P)]
 
@@ -463,3 +466,17 @@ def test_matrix_market_that_cannot_be_used(tmp_path, text, problem):
     path = tmp_path / "a.mtx"
     path.write_text(text)
     assert refused(path).startswith(problem)
+
+
+@pytest.mark.parametrize("name", ["h5ad csr", "zarr dense", "parquet", "npy"])
+def test_a_factorization_does_not_depend_on_where_the_values_are(tmp_path, monkeypatch, name):
+    from partwise import NMF
+
+    monkeypatch.setattr("partwise.io.sources.BLOCK_BYTES", 1500)
+    path = make(name, tmp_path)
+    found = []
+    for limit in (100, 10**9):
+        with open_table(path, memory_limit=limit) as table:
+            model = NMF(3, max_iter=20, tol=0.01, random_state=0).fit(table.matrix)
+        found.append(model.components_)
+    np.testing.assert_array_equal(*found)
