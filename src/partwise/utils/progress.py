@@ -174,7 +174,7 @@ def _logged(name: str, total: int | None) -> Iterator[None]:
 
 
 def _bars(console: Console) -> RichProgress:
-    """Return rich's bars with our columns: units done are shown only where there are units."""
+    """Return rich's bars with our columns: units and time left only where they are known."""
     from rich.progress import (
         BarColumn,
         ProgressColumn,
@@ -182,26 +182,33 @@ def _bars(console: Console) -> RichProgress:
         Task,
         TextColumn,
         TimeElapsedColumn,
-        TimeRemainingColumn,
     )
     from rich.progress import Progress as Bars
     from rich.text import Text
 
     class Units(ProgressColumn):
-        """Units done of all."""
+        """Units done, of all if their number is known, and the time that the rest will take."""
 
         def render(self, task: Task) -> Text:
+            done = int(task.completed)
             if task.total is None or task.total <= 1:
-                return Text("")
-            return Text(f"{int(task.completed):,}/{int(task.total):,}")
+                return Text(f"{done:,}" if done > 1 else "")
+            left = task.time_remaining
+            seconds = "" if left is None or task.finished else f", {_clock(left)} left"
+            return Text(f"{done:,}/{int(task.total):,}{seconds}")
 
     columns: list[Any] = [
         SpinnerColumn(finished_text="-"),
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        Units(),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        Units(),
     ]
     return Bars(*columns, console=console, refresh_per_second=5)
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

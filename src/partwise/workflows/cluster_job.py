@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from partwise.exceptions import UsageError
 from partwise.graph import cluster_rows
+from partwise.graph.representation import clustering_space
 from partwise.io import open_table
 from partwise.report import RunRecord, write_report
 from partwise.utils.atomic import write_json
@@ -168,9 +169,9 @@ def cluster(
 ) -> ClusterResult:
     """Cluster the cells of a table by the parts that their neighbourhoods are made of.
 
-    The table X is factorized, min ||X - W H|| over W, H >= 0; the rows of W (one per cell) are
-    joined to their nearest neighbours, and the graph is cut into clusters by Leiden. All files
-    appear in the output folder together at the end.
+    The table X is factorized, min ||X - W H|| over W, H >= 0; cells are joined to their nearest
+    neighbours by the distance ||(w - w') H|| between their reconstructions, and the graph is cut
+    into clusters by Leiden. All files appear in the output folder together at the end.
 
     Parameters
     ----------
@@ -220,7 +221,7 @@ def cluster(
     with open_run_folder(options.output_dir) as folder:
         record.add_input(input)
         with clock.stage("read"):
-            table = _open(input, options, n_threads, clock.progress)
+            table = _open(input, options, folder, clock)
         with table:
             found = _find(table, options, n_threads, clock)
             outputs = _write(found, folder, clock, command)
@@ -240,15 +241,16 @@ def cluster(
 
 
 def _open(
-    input: str | os.PathLike[str], options: ClusterOptions, n_threads: int, progress: Progress
+    input: str | os.PathLike[str], options: ClusterOptions, folder: RunFolder, clock: Clock
 ) -> Table:
     return open_table(
         input,
         id_columns=options.id_columns or None,
         features=options.features or None,
+        spool_dir=folder.staging,  # what does not fit into memory goes where there is room
         chunk_rows=options.chunksize,
-        n_threads=n_threads,
-        progress=progress,
+        n_threads=clock.record.n_threads,
+        progress=clock.progress,
     )
 
 
@@ -260,8 +262,11 @@ def _find(table: Table, options: ClusterOptions, n_threads: int, clock: Clock) -
         warnings.simplefilter("ignore")
         model, usage = fit_table(table, options, n_threads, stage)
     with clock.stage("cluster"):
+        # usage has no scale of its own and, with more factors than features, is not determined;
+        # distances between reconstructions are
+        space = clustering_space(usage, model.components_)
         rows = cluster_rows(
-            usage,
+            space,
             n_neighbors=options.n_neighbors,
             resolution=options.resolution,
             random_state=options.seed,
@@ -271,7 +276,8 @@ def _find(table: Table, options: ClusterOptions, n_threads: int, clock: Clock) -
     with clock.stage("control"):
         control = compare_with_raw(table, rows.clustering, options, n_threads)
     with clock.stage("embed"):
-        points, labels = embed_sample(usage, rows.clustering, options)
+        points, labels = embed_sample(space, rows.clustering, options)
+        del space
     _warn(clock, [*told, *advice_after(model.result_, rows)])
     return Findings(
         table=table,

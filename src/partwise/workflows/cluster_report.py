@@ -217,8 +217,8 @@ def _control(found: Findings) -> Section:
     return Section(
         "Control: clusters without the factorization",
         [
-            f"The same neighbours and resolution, from the raw features in place of the factors, "
-            f"on {how}."
+            "The same neighbours and resolution, from the raw features in place of what the "
+            f"factors say, on {how}."
         ],
         [
             ReportFigure(
@@ -294,8 +294,8 @@ def _embedding(found: Findings) -> Section:
             ReportFigure(
                 figures.embedding(points, labels, group_label="Cluster"),
                 "Cells in the plane",
-                f"{method} of the factors of {which} cells. For the eye only: clusters are found "
-                "in the space of all factors.",
+                f"{method} of what the factors say about {which} cells. For the eye only: "
+                "clusters are found in all dimensions.",
                 f"Cloud of {len(points):,} cells, coloured by {labels.nunique()} clusters.",
                 fmt="png",
             )
@@ -332,7 +332,7 @@ def _methods(found: Findings) -> list[str]:
         f"non-negative factors with partwise {__version__} (solver {options.solver}, start "
         f"{options.init}, seed {options.seed}); the relative error of the fit is "
         f"{fit.relative_error:.3g} ({'converged' if fit.converged else 'not converged'} after "
-        f"{fit.n_iter} iterations). The {rows.n_distinct:,} distinct rows of factor usage, "
+        f"{fit.n_iter} iterations). The {rows.n_distinct:,} distinct reconstructed rows, "
         f"weighted by how many cells share them, were joined to {rows.n_neighbors} nearest "
         f"neighbours ({rows.method}, {recall}) and clustered by the Leiden algorithm "
         f"(modularity, resolution {options.resolution:g}), which gave "

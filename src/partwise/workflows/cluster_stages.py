@@ -104,14 +104,14 @@ def advice_after(fit: Factorization, rows: RowClustering) -> list[str]:
 
 
 def embed_sample(
-    usage: npt.NDArray[Any], clustering: Clustering, options: ClusterOptions
+    space: npt.NDArray[Any], clustering: Clustering, options: ClusterOptions
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Place a sample of the cells in the plane, for a picture.
 
     Parameters
     ----------
-    usage
-        W, n x k.
+    space
+        Coordinates in which the cells were clustered, n x r.
     clustering
         Clusters of the n cells.
     options
@@ -127,7 +127,7 @@ def embed_sample(
     connected = np.flatnonzero(clustering.labels >= 0)
     chosen = sample_rows(connected.shape[0], _MOST_POINTS, options.seed)
     rows = connected if chosen is None else connected[chosen]
-    sample = usage[rows]
+    sample = space[rows]
     if options.umap:
         xy, names = umap(sample, random_state=options.seed), ["UMAP 1", "UMAP 2"]
     else:
