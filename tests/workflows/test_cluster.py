@@ -10,7 +10,8 @@ import pytest
 
 import partwise
 from partwise.exceptions import MissingDependencyError, UsageError
-from partwise.workflows import ClusterOptions, cluster, simulate
+from partwise.report import Report
+from partwise.workflows import ClusterOptions, cluster, cluster_job, simulate
 
 STEM = "test_neighborhood_freqs_600"
 CLUSTERS, BASIS = f"{STEM}_nmf_leiden_clusters.csv", f"{STEM}_nmf_basis_H.csv"
@@ -22,12 +23,15 @@ def result(small_table, tmp_path_factory):
 
 
 @pytest.fixture
-def run(small_table, tmp_path):
-    """Run the job on the small table into a new folder each time."""
+def run(small_table, tmp_path, monkeypatch):
+    """Run the job on the small table into a new folder each time; figures only if asked for."""
     count = iter(range(100))
 
-    def job(table=small_table, **options):
-        return cluster(table, output_dir=tmp_path / f"out{next(count)}", **options)
+    def job(table=small_table, *, figures=False, **options):
+        with monkeypatch.context() as patch:
+            if not figures:
+                patch.setattr(cluster_job, "build_report", lambda *_: Report("no figures"))
+            return cluster(table, output_dir=tmp_path / f"out{next(count)}", **options)
 
     return job
 
@@ -120,7 +124,7 @@ def test_report_is_complete_and_needs_no_network(result):
 
 def test_saved_model(result, small_table):
     model = partwise.load(result.outputs["model"])
-    X = pd.read_csv(small_table).iloc[:, 3:].to_numpy(dtype=np.float32)
+    X = pd.read_csv(small_table, dtype=dict.fromkeys(result.features, np.float32)).iloc[:, 3:]
     np.testing.assert_allclose(
         model.transform(X), read(result).filter(like="NMF_factor"), rtol=1e-3, atol=1e-4
     )
@@ -172,7 +176,7 @@ def test_solvers(result, run, solver):
 
 
 def test_the_mini_batch_solver_says_how_far_it_stopped(run):
-    result = run(n_components=5, solver="minibatch")
+    result = run(n_components=5, solver="minibatch", figures=True)
     assert "relative_gap" in result.factorization.details
     html = result.outputs["report"].read_text("utf-8")
     assert "relative gap" in html
@@ -227,7 +231,7 @@ def test_isolated_cells(run, small_table, tmp_path):
     frame.iloc[[3, 500], 3:] = 0.0
     path = tmp_path / "isolated.csv"
     frame.to_csv(path, index=False)
-    result = run(path, n_components=5)
+    result = run(path, n_components=5, figures=True)
     labels = read(result)["leiden_cluster"]
     assert list(np.flatnonzero(labels == -1)) == [3, 500]
     assert result.rows.n_isolated == 2
@@ -238,7 +242,7 @@ def test_isolated_cells(run, small_table, tmp_path):
 def test_fewer_cells_than_neighbors(run, small_table, tmp_path):
     path = tmp_path / "few.csv"
     pd.read_csv(small_table).head(9).to_csv(path, index=False)
-    result = run(path, n_components=3)
+    result = run(path, n_components=3, figures=True)
     assert len(read(result)) == 9
     assert any("n_neighbors (-k 15) is not less than the 9 cells" in t for t in result.warnings)
 
@@ -280,7 +284,7 @@ def test_large_tables_are_compared_on_a_sample(small_table, run, monkeypatch):
     from partwise.workflows import cluster_control
 
     monkeypatch.setattr(cluster_control, "_MOST_CELLS", 250)
-    result = run(n_components=5)
+    result = run(n_components=5, figures=True)
     assert result.control.n_cells == 250
     assert (np.diff(result.control.rows) > 0).all()
     html = result.outputs["report"].read_text("utf-8")
