@@ -1,15 +1,14 @@
 """The same bits, whatever the number of threads and the chunks that data come in."""
 
-import warnings
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.exceptions import ConvergenceWarning
 
 import reference
 from partwise import NMF, MiniBatchNMF
 from partwise.matrix import matrix as matrix_module
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 KINDS = ("narrow", "wide", "sparse")
 
@@ -23,9 +22,7 @@ def data(kind, n, dtype=np.float32):
 
 def outputs(model, X):
     """Return all numbers that a fit leaves, and the usage of new rows."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        usage = model.fit_transform(X)
+    usage = model.fit_transform(X)
     result = model.result_
     return {
         "usage": usage,

@@ -1,17 +1,17 @@
 """Every complaint, by its text; and that the data of the user stay as they are."""
 
 import re
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from sklearn.exceptions import ConvergenceWarning
 
 import reference
 from partwise import NMF, MiniBatchNMF
 from partwise.exceptions import DataError, UsageError
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 BOTH = pytest.mark.parametrize("estimator", [NMF, MiniBatchNMF])
 
@@ -146,11 +146,11 @@ class TestKinds:
 
     def test_text(self, estimator):
         X = np.array([["a", "b"], ["c", "d"], ["e", "f"]])
-        with pytest.raises(ValueError, match="could not convert string to float: .*'a'"):
+        with pytest.raises(ValueError, match=r"could not convert string to float: .*'a'"):
             estimator(2).fit(X)
-        with pytest.raises(ValueError, match="could not convert string to float: .*'a'"):
+        with pytest.raises(ValueError, match=r"could not convert string to float: .*'a'"):
             estimator(2).fit(X.astype(object))
-        with pytest.raises(ValueError, match="could not convert string to float: .*'a'"):
+        with pytest.raises(ValueError, match=r"could not convert string to float: .*'a'"):
             estimator(2).fit(pd.DataFrame(X))
 
     def test_one_dimension(self, estimator):
@@ -305,13 +305,10 @@ class TestStarts:
 @BOTH
 class TestNothingIsChanged:
     def fit(self, estimator, X):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model = estimator(3, random_state=0, max_iter=5)
-            model.fit_transform(X)
-            model.transform(X)
-            model.score(X)
-        return model
+        model = estimator(3, random_state=0, max_iter=5)
+        model.fit_transform(X)
+        model.transform(X)
+        model.score(X)
 
     @pytest.mark.parametrize("columns", [6, 80])
     @pytest.mark.parametrize("order", ["C", "F"])

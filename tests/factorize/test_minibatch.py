@@ -9,6 +9,8 @@ from partwise import NMF, MiniBatchNMF
 from partwise.exceptions import DataError, PartwiseWarning, UsageError
 from partwise.results import Status
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 KINDS = ("narrow", "wide", "sparse")
 
 

@@ -1,17 +1,16 @@
 """What a user of NMF may rely on."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import linear_sum_assignment
-from sklearn.exceptions import ConvergenceWarning
 
 import reference
 from partwise import NMF
 from partwise.exceptions import PartwiseWarning
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 KINDS = ("narrow", "wide", "sparse")
 
@@ -21,12 +20,6 @@ def data(kind, dtype=np.float64, n=400, k=4, noise=0.3, seed=0):
     density = 0.5 if kind == "sparse" else 1.0
     X, _, _ = reference.planted(n, p, k, noise=noise, density=density, seed=seed, dtype=dtype)
     return sp.csr_matrix(X) if kind == "sparse" else X
-
-
-def quiet(model, X, **start):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit_transform(X, **start)
 
 
 def cosines(H, truth):
@@ -48,7 +41,7 @@ def test_planted_programs_are_found(kind, dtype, init):
     W[:5] = np.eye(5)  # a row that only one program has
     X = (W @ H + 0.01 * np.abs(rng.standard_normal((500, p)))).astype(dtype)
     model = NMF(5, init=init, n_init=3 if init == "random" else 1, tol=1e-7, random_state=0)
-    usage = quiet(model, sp.csr_matrix(X) if kind == "sparse" else X)
+    usage = model.fit_transform(sp.csr_matrix(X) if kind == "sparse" else X)
     assert cosines(model.components_, H).min() > 0.999
     assert cosines(usage.T, W.T).min() > 0.999
 
@@ -59,7 +52,7 @@ def test_planted_programs_are_found(kind, dtype, init):
 def test_transform_of_the_fitted_data_is_the_usage_of_the_fit(kind, dtype, solver):
     X = data(kind, dtype)
     model = NMF(4, solver=solver, random_state=0)
-    usage = quiet(model, X)
+    usage = model.fit_transform(X)
     tolerance = {np.float32: 1e-5, np.float64: 1e-10}[dtype] * usage.max()
     np.testing.assert_allclose(model.transform(X), usage, rtol=0, atol=tolerance)
     one_by_one = np.vstack([model.transform(X[i : i + 1]) for i in range(5)])
@@ -67,9 +60,7 @@ def test_transform_of_the_fitted_data_is_the_usage_of_the_fit(kind, dtype, solve
     assert model.inverse_transform(usage).shape == X.shape
     np.testing.assert_allclose(model.inverse_transform(usage), usage @ model.components_, rtol=1e-6)
     fitted = NMF(4, solver=solver, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted.fit(X)
+    fitted.fit(X)
     np.testing.assert_array_equal(fitted.components_, model.components_)
 
 
@@ -81,7 +72,7 @@ class TestEquivariance:
 
     def fit(self, X, W, H, max_iter=6):
         model = NMF(4, init="custom", tol=0, max_iter=max_iter)
-        return quiet(model, X, W=W, H=H), model
+        return model.fit_transform(X, W=W, H=H), model
 
     def test_order_of_the_rows(self, kind):
         X = data(kind)
@@ -119,7 +110,7 @@ class TestEquivariance:
         fits = []
         for Y in (X, sp.csr_matrix(X)):  # exact half steps: sweeps differ with the layout
             model = NMF(4, init="custom", solver="bpp", tol=0, max_iter=6)
-            fits.append((quiet(model, Y, W=W, H=H), model.components_))
+            fits.append((model.fit_transform(Y, W=W, H=H), model.components_))
         np.testing.assert_allclose(fits[1][0], fits[0][0], atol=1e-5 * fits[0][0].max())
         np.testing.assert_allclose(fits[1][1], fits[0][1], atol=1e-6)
 
@@ -145,13 +136,14 @@ class TestStarts:
     def test_seeds(self):
         X = data("wide")
         fits = [
-            quiet(NMF(4, init="random", random_state=seed, max_iter=5), X) for seed in (0, 0, 1)
+            NMF(4, init="random", random_state=seed, max_iter=5).fit_transform(X)
+            for seed in (0, 0, 1)
         ]
         np.testing.assert_array_equal(fits[0], fits[1])
         assert not np.array_equal(fits[0], fits[2])
         for make in (np.random.default_rng, np.random.RandomState):
             models = (NMF(4, init="random", random_state=make(5), max_iter=5) for _ in "ab")
-            one, two = (quiet(model, X) for model in models)
+            one, two = (model.fit_transform(X) for model in models)
             np.testing.assert_array_equal(one, two)
         assert NMF(2, random_state=3).fit(X).result_.seed == 3
         assert NMF(2, random_state=np.random.default_rng(0)).fit(X).result_.seed is None
@@ -160,16 +152,16 @@ class TestStarts:
         X = data("narrow")
         H = np.random.default_rng(0).random((4, 25))
         W = reference.nnls(X, H)
-        one = quiet(NMF(4, init="custom", max_iter=5, tol=0), X, H=H)
-        two = quiet(NMF(4, init="custom", max_iter=5, tol=0), X, W=W, H=H)
+        one = NMF(4, init="custom", max_iter=5, tol=0).fit_transform(X, H=H)
+        two = NMF(4, init="custom", max_iter=5, tol=0).fit_transform(X, W=W, H=H)
         np.testing.assert_allclose(one, two, atol=1e-5 * one.max())
 
     def test_a_start_at_the_optimum_stays_there(self):
         X = data("narrow")
         model = NMF(4, tol=1e-9, max_iter=3000, random_state=0)
-        usage = quiet(model, X)
+        usage = model.fit_transform(X)
         again = NMF(4, init="custom")
-        quiet(again, X, W=usage, H=model.components_)
+        again.fit_transform(X, W=usage, H=model.components_)
         assert again.n_iter_ < 8
         assert again.reconstruction_err_ == pytest.approx(model.reconstruction_err_, rel=1e-6)
         np.testing.assert_allclose(again.components_, model.components_, atol=1e-3)
@@ -192,7 +184,7 @@ class TestComponents:
             "and the programs are not unique. Take fewer than 6"
         )
         with pytest.warns(PartwiseWarning, match=message):
-            usage = quiet(model, X)
+            usage = model.fit_transform(X)
         assert usage.shape == (400, 10)
         assert model.components_.shape == (10, 6)
         assert model.result_.relative_error < 0.02
@@ -205,13 +197,13 @@ class TestComponents:
     def test_more_than_the_observations(self):
         X = data("wide")[:7]
         with pytest.warns(PartwiseWarning, match="n_components=9 exceeds the 7 observations"):
-            quiet(NMF(9, random_state=0), X)
+            NMF(9, random_state=0).fit_transform(X)
 
     @pytest.mark.parametrize("sparse", [False, True])
     def test_as_many_as_the_features_warn_not(self, sparse):
         X = data("narrow")[:, :6]
         model = NMF(6, random_state=0, max_iter=1000)
-        quiet(model, sp.csr_matrix(X) if sparse else X)
+        model.fit_transform(sp.csr_matrix(X) if sparse else X)
         assert model.result_.relative_error < 0.02
 
     @pytest.mark.parametrize("k", [100, 129, 200])
@@ -219,7 +211,7 @@ class TestComponents:
         X = reference.planted(220, 210, 4, noise=0.3, dtype=np.float32)[0]
         for Y in (X, sp.csr_matrix(X)):
             model = NMF(k, init="random", max_iter=20, tol=0, random_state=0)
-            usage = quiet(model, Y)
+            usage = model.fit_transform(Y)
             assert usage.shape == (220, k)
             assert reference.kkt_violation(X, usage, model.components_) < 1e-5
             assert reference.relative_error(X, usage, model.components_) < 0.05
@@ -228,7 +220,7 @@ class TestComponents:
     def test_sorted_by_the_share_they_explain(self):
         X = data("wide", k=6)
         model = NMF(6, tol=1e-7, random_state=0)
-        usage = quiet(model, X)
+        usage = model.fit_transform(X)
         H = model.components_
         share = np.einsum("nk,kp,np->k", usage, H, X) / np.sum(X**2)
         np.testing.assert_allclose(model.result_.explained, share, rtol=1e-6)
@@ -238,10 +230,10 @@ class TestComponents:
     def test_programs_sum_to_1_where_nothing_is_penalised(self, kind):
         X = data(kind)
         model = NMF(4, random_state=0)
-        quiet(model, X)
+        model.fit_transform(X)
         np.testing.assert_allclose(model.components_.sum(axis=1), 1, rtol=1e-12)
         penalised = NMF(4, l2_usage=1, l2_programs=1, random_state=0)
-        quiet(penalised, X)
+        penalised.fit_transform(X)
         assert np.abs(penalised.components_.sum(axis=1) - 1).max() > 0.01
 
 
@@ -264,10 +256,14 @@ class TestRecord:
     @pytest.mark.parametrize("given", [np.int64, np.uint8, np.int32, bool, np.float16])
     def test_other_types_become_floats(self, given):
         X = (data("narrow") * 3).astype(given)
-        model = NMF(3, random_state=0, max_iter=20, tol=0).fit(X)
-        assert model.components_.dtype in (np.float32, np.float64)
-        assert np.isfinite(model.components_).all()
-        assert model.transform(X).dtype == model.components_.dtype
+        kinds = [X] if given == np.float16 else [X, sp.csr_matrix(X)]
+        for Y in kinds:
+            model = NMF(3, random_state=0, max_iter=20, tol=0).fit(Y)
+            assert model.components_.dtype in (np.float32, np.float64)
+            assert model.transform(Y).dtype == model.components_.dtype
+            same = NMF(3, random_state=0, max_iter=20, tol=0)
+            same.fit(Y.astype(model.components_.dtype))
+            np.testing.assert_array_equal(model.components_, same.components_)
 
     def test_transform_has_the_type_of_the_fit(self):
         X = data("narrow", np.float32)
@@ -283,7 +279,7 @@ class TestRecord:
         """What fit_transform and transform return can be changed without harm to the model."""
         X = data("narrow")
         model = NMF(3, random_state=0)
-        usage = quiet(model, X)
+        usage = model.fit_transform(X)
         usage[:] = 0
         one = model.transform(X)
         two = one.copy()

@@ -1,15 +1,14 @@
 """Against scikit-learn on real cells; needs the public data sets, and is skipped without them."""
 
-import warnings
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn import decomposition
-from sklearn.exceptions import ConvergenceWarning
 
 import reference
 from partwise import NMF, MiniBatchNMF
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +37,7 @@ def test_default_is_as_good_as_coordinate_descent(cells, seed):
     ours = NMF(20, init="custom")
     ours.fit_transform(cells, W=W.copy(), H=H.copy())
     theirs = decomposition.NMF(20, init="custom", solver="cd", max_iter=200)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        U = theirs.fit_transform(cells, W=W.copy(), H=H.copy())
+    U = theirs.fit_transform(cells, W=W.copy(), H=H.copy())
     norm = np.sqrt(np.sum(cells.data.astype(np.float64) ** 2))
     expected = residual(cells, U, theirs.components_) / norm
     assert ours.result_.converged

@@ -14,6 +14,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from partwise import NMF, MiniBatchNMF
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 BOTH = pytest.mark.parametrize("estimator", [NMF, MiniBatchNMF])
 X = np.random.default_rng(0).random((60, 3)) @ np.random.default_rng(1).random((3, 6))
 

@@ -11,6 +11,8 @@ import reference
 from partwise import NMF
 from partwise.results import Status
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 KINDS = ("narrow", "wide", "sparse")
 DTYPES = (np.float32, np.float64)
 
@@ -29,13 +31,11 @@ def random_start(X, k, seed=0):
 
 
 def fitted(X, k=5, **parameters):
-    """Return the model and its usage; no end of the iterations is held against it."""
+    """Return the model and its usage."""
     parameters = {"random_state": 0, **parameters}
     start = {name: parameters.pop(name) for name in ("W", "H") if name in parameters}
     model = NMF(k, **parameters)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        usage = model.fit_transform(X, **start)
+    usage = model.fit_transform(X, **start)
     return model, usage
 
 
