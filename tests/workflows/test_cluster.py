@@ -85,6 +85,8 @@ def test_run_record(result, small_table):
     assert record["command"].startswith("partwise cluster ")
     assert "--n-components 5" in record["command"]
     assert record["results"]["n_clusters"] == result.rows.clustering.n_clusters
+    assert {stage["status"] for stage in record["stages"]} == {"done"}
+    assert record["warnings"] == list(result.warnings)
     (entry,) = record["inputs"]
     assert entry["sha256"] == hashlib.sha256(small_table.read_bytes()).hexdigest()
     folder = result.outputs["run"].parent

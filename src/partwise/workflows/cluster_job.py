@@ -328,7 +328,7 @@ def _write(found: Findings, folder: RunFolder, clock: Clock, command: str) -> di
         names = dict(written.values())
         write_report(folder.path("report.html"), build_report(found, names, command))
     record.add_output(folder.path("report.html"))
-    with clock.stage("finish"):
+    with clock.progress.stage("finish"):  # the record cannot time its own end
         record.parameters = found.parameters
         record.results = _results(found)
         data = record.to_dict()
