@@ -48,12 +48,13 @@ def heatmap(
     Parameters
     ----------
     values
-        The matrix, rows x columns; the scale runs from 0 to `top`, by default the largest value.
-        Small matrices have their values written in the cells.
+        The matrix, rows x columns. Small matrices have their values written in the cells.
     rows, columns
         Labels; where they would not fit only every second, third, ... is drawn.
     scale_label, row_label, column_label
         Labels of the colour bar and the axes.
+    top
+        End of the colour scale, which begins at 0; by default the largest value.
     title
         Title of the figure.
 
