@@ -94,14 +94,14 @@ def renew_reference(cases: list[dict], settings: dict, engines: set[str], long: 
             Session(case["data"], names, settings["threads"], Path(folder)) as session,
         ):
             best = reference["best"].get(case["name"], {})
-            for engine in wanted:
+            for engine in wanted if long else ():
                 best = improve_best(case, session, engine, best, long)
             reference["best"][case["name"]] = best
             target = settings["target"] * best["error"]
             for engine in wanted:
                 if engine.startswith("partwise"):
                     continue
-                found = recorded(reference, case, session, engine, target)
+                found = find(case, session, engine, target)
                 print(f"  {engine}: iterations to the target {found}", flush=True)
                 reference["iterations"].setdefault(case["name"], {})[engine] = {
                     "version": version_of(session, engine),
@@ -145,7 +145,12 @@ def rounds(case: dict, session: Session, lengths: dict, pause: float, deadline: 
             if time.monotonic() > deadline and repeat:
                 left_out += 1
                 continue
-            able = [e for e in lengths if lengths[e].get(str(seed)) is not None]
+            able = [
+                engine
+                for engine, found in lengths.items()
+                if found.get(str(seed)) is not None
+                and repeat < case.get("fewer_repeats", {}).get(engine, case["repeats"])
+            ]
             turn = (repeat + seed) % max(len(able), 1)
             for engine in able[turn:] + able[:turn]:
                 fit = timed_fit(case, session, engine, seed, lengths[engine][str(seed)], pause)
@@ -285,7 +290,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, help="instead of the configured repeats")
     parser.add_argument("--reference", action="store_true", help="renew reference.json")
     parser.add_argument("--engines", nargs="*", default=[], help="with --reference: only these")
-    parser.add_argument("--long", type=int, default=1000, help="with --reference: iterations")
+    parser.add_argument(
+        "--long",
+        type=int,
+        default=1000,
+        help="with --reference: iterations of the long fits; 0: only count those to the target",
+    )
     args = parser.parse_args()
     settings = config()
     cases = [c for c in settings["engine"] if not args.case or c["name"] in args.case]

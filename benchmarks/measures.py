@@ -11,14 +11,15 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
 HERE = Path(__file__).resolve().parent
-#: a machine busier than this when a run starts makes its times doubtful
-BUSY_LOAD = 0.7
+#: if more than this share of the processor is in use when a run starts, its times are doubtful
+BUSY = 0.15
 
 
 def relative_error(X, usage, programs, block: int = 8192) -> float:
@@ -86,6 +87,19 @@ def git_state() -> str:
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+changes" if changed else "")
 
 
+def processor_in_use(seconds: float = 2.0) -> float:
+    """Return the share of the processor that all programs used during some seconds (Linux)."""
+
+    def ticks() -> tuple[int, int]:
+        values = [int(x) for x in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(values), values[3] + values[4]  # all, idle or waiting for a disk
+
+    total, idle = ticks()
+    time.sleep(seconds)
+    later_total, later_idle = ticks()
+    return 1 - (later_idle - idle) / max(later_total - total, 1)
+
+
 def machine() -> dict:
     """Return what a reader needs to judge the times: processor, cores, load, versions, commit."""
     model = platform.processor()
@@ -94,7 +108,7 @@ def machine() -> dict:
         lines = (line for line in cpuinfo.read_text().splitlines() if line.startswith("model name"))
         model = next(lines, f": {model}").split(":", 1)[1].strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    load = os.getloadavg()[0]
+    in_use = processor_in_use()
     return {
         "cpu": model,
         "cores": len(os.sched_getaffinity(0)),
@@ -103,8 +117,9 @@ def machine() -> dict:
         "system": platform.system(),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": git_state(),
-        "load_average_at_start": round(load, 2),
-        "busy_at_start": load > BUSY_LOAD,
+        "processor_in_use_at_start": round(in_use, 3),
+        "load_average_at_start": round(os.getloadavg()[0], 2),
+        "busy_at_start": in_use > BUSY,
     }
 
 

@@ -79,12 +79,16 @@ def run_once(name: str, command: list[str], table: Path) -> dict:
             extra += ["--stages", str(Path(folder) / "stages.json")]
         run = measured(command + extra)
         run.update(judge(Path(folder), table))
-        for record in ("stages.json", "run.json"):
-            found = next(Path(folder).rglob(record), None)
-            if found:
-                content = json.loads(found.read_text())
-                run["stages"] = content.get("timings", content)
+        run["stages"] = stages(Path(folder))
         return run
+
+
+def stages(folder: Path) -> dict[str, float]:
+    """Return the wall seconds of each stage: of run.json (ours) or stages.json (the original)."""
+    ours = folder / "run.json"
+    if ours.exists():
+        return {s["name"]: s["wall_seconds"] for s in json.loads(ours.read_text())["stages"]}
+    return json.loads((folder / "stages.json").read_text())
 
 
 def ratios(runs: dict[str, list[dict]], settings: dict) -> dict:
@@ -114,11 +118,11 @@ def main() -> None:
     table = data.ensure(args.data or settings["data"])
     names = [args.only] if args.only else ["partwise", "original"]
     asked = commands(settings, table, names)
-    first = None
-    if "partwise" in names:  # machine code is cached before the clock starts
-        warm = commands(settings, data.ensure("tiny_table"), ["partwise"])["partwise"]
+    first = {}
+    for name in names:  # both have their machine code cached before the clock starts
+        warm = commands(settings, data.ensure("tiny_table"), [name])[name]
         with tempfile.TemporaryDirectory() as folder:
-            first = measured([*warm, "-o", folder])
+            first[name] = measured([*warm, "-o", folder])
     result: dict = {
         "what": "whole program, from a CSV to its outputs",
         "data": table.stem,

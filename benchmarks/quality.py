@@ -28,16 +28,13 @@ def kept_errors(old: dict, key: str, setting: dict) -> dict[str, dict]:
     return record.get("seeds", {}) if record.get("setting") == setting else {}
 
 
-def fit_seeds(session: Session, engine: str, init: str, case, limits, seeds, kept, deadline):
-    """Return {seed: {error, iterations}}; seeds for which no time was left are missing."""
-    done = dict(kept)
+def fit_seeds(session: Session, engine: str, case, limits, seeds, done: dict, deadline) -> None:
+    """Add {seed: {error, iterations}} to `done`; seeds without time left stay missing."""
     for seed in range(seeds):
-        if str(seed) in done or time.monotonic() > deadline:
-            continue
-        answer, usage, programs = session.fit(f"{engine}/{init}", k=case["k"], seed=seed, **limits)
-        error = relative_error(session.X, usage, programs)
-        done[str(seed)] = {"error": error, "iterations": answer["n_iter"]}
-    return done
+        if str(seed) not in done and time.monotonic() < deadline:
+            answer, usage, programs = session.fit(engine, k=case["k"], seed=seed, **limits)
+            error = relative_error(session.X, usage, programs)
+            done[str(seed)] = {"error": error, "iterations": answer["n_iter"]}
 
 
 def verdict(ours: list[float], rival: list[float], allowed_percent: float) -> dict:
@@ -60,19 +57,20 @@ def run_case(case, settings, threads, old: dict, result: dict, deadline: float, 
         tempfile.TemporaryDirectory() as folder,
         Session(case["data"], workers, threads, Path(folder)) as session,
     ):
-        for init in settings["inits"]:
+        for init, seeds in settings["seeds"].items():
             errors = []
             for engine, worker in zip(engines, workers, strict=True):
                 limits = settings["limits"][worker]
                 setting = {**limits, "versions": session.versions()[worker]}
                 key = f"{case['name']} {init} {engine}"
                 kept = {} if worker == "partwise" else kept_errors(old, key, setting)
-                fits = fit_seeds(
-                    session, engine, init, case, limits, settings["seeds"], kept, deadline
-                )
+                fits = {str(i): kept[str(i)] for i in range(seeds) if str(i) in kept}
                 result["fits"][key] = {"setting": setting, "seeds": fits}
+                try:
+                    fit_seeds(session, f"{engine}/{init}", case, limits, seeds, fits, deadline)
+                finally:  # what was computed is kept if the run is interrupted
+                    write_json(OUT, result)
                 errors.append([fit["error"] for fit in fits.values()])
-                write_json(OUT, result)
             if ours and all(errors):
                 line = verdict(errors[1], errors[0], settings["worse_percent"])
                 result["verdicts"][f"{case['name']} {init}"] = line

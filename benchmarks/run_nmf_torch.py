@@ -1,10 +1,10 @@
 """Worker: nmf-torch 0.1.1, batch mode, halsvar (its default) and hals.
 
 It takes no start arrays and no sparse matrix. The start is handed over by a subclass that replaces
-only its initialisation, so the fit keeps all of its other work; X is a dense float32 tensor made
-before the clock starts (in its favour: a user would wait for that, too). It prints every tenth
-iteration, as always. Its rule of stopping is asked for a change of 0 but cannot be switched off: it
-stops if the float32 loss rises between two of its checks.
+its initialisation, so the fit keeps all of its other work; X is a dense float32 tensor made before
+the clock starts (in its favour: a user would wait for that, too). It computes and prints its loss
+every ten iterations, as always, but the subclass lets it go on where rounding makes that loss rise
+(tol=0 alone cannot: it then gave up before the target on the neighbourhood table).
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ class FromStart(NMFBatchHALS):
             super()._initialize_H_W(eps)
         else:
             self.H, self.W = (torch.tensor(array) for array in self.start)
+
+    def _is_converged(self, prev_err, cur_err, init_err):
+        return self._tol > 0 and super()._is_converged(prev_err, cur_err, init_err)
 
     def _update_W(self):  # noqa: N802
         super()._update_W()

@@ -35,8 +35,8 @@ def machine_line(result: dict) -> str:
     busy = "; **the machine was busy: these times are doubtful**" if m["busy_at_start"] else ""
     return (
         f"Measured {m['date']} on {m['cores']} cores of {m['cpu']}, {m['memory_gb']} GB, "
-        f"Python {m['python']}, commit {m['commit']}, load average at the start "
-        f"{m['load_average_at_start']}{busy}."
+        f"Python {m['python']}, commit {m['commit']}; other programs used "
+        f"{m['processor_in_use_at_start']:.0%} of the processor at the start{busy}."
     )
 
 
