@@ -33,7 +33,7 @@ def problem():
 @pytest.mark.parametrize("block", [7, 50, 1000])
 def test_error_is_that_of_the_whole_residual(problem, block):
     X, W, H = problem
-    exact = np.linalg.norm(X - W.astype(float) @ H) / np.linalg.norm(X)
+    exact = np.linalg.norm(X - W.astype(float) @ H) / np.linalg.norm(X.astype(float))
     assert measures.relative_error(X, W, H, block) == pytest.approx(exact, rel=1e-12)
     assert measures.relative_error(sp.csr_matrix(X), W, H, block) == pytest.approx(exact, rel=1e-12)
 
@@ -56,7 +56,7 @@ def test_random_start_repeats_and_fits_the_scale_of_the_data(problem):
     W, H = measures.random_start(X.shape, float(X.mean()), 4, seed=3)
     again, _ = measures.random_start(X.shape, float(X.mean()), 4, seed=3)
     assert W.dtype == H.dtype == np.float32
-    assert (W == again).all()
+    assert np.array_equal(W, again)
     assert (W.min(), H.min()) >= (0, 0)
 
 
