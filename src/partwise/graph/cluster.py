@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
 
@@ -11,12 +12,18 @@ import numpy.typing as npt
 from partwise.graph.distinct import distinct_rows
 from partwise.graph.leiden import canonical_labels, leiden
 from partwise.graph.morton import morton_order
-from partwise.graph.neighbors import neighbors
-from partwise.graph.weights import connectivities
+from partwise.graph.neighbors import neighbors, unit_rows
+from partwise.graph.repeats import neighbors_per_row, scatter_ties
+from partwise.graph.resolution import REFERENCE_LENGTH, link_length
+from partwise.graph.weights import Graph, connectivities
 from partwise.results import Clustering
 from partwise.utils.progress import Progress, silent
 
 __all__ = ["RowClustering", "cluster_rows"]
+
+#: Leiden is run from several starts and the best kept, as long as they visit at most so many links.
+_START_LINKS = 10_000_000
+_MOST_STARTS = 10
 
 
 @dataclass(frozen=True)
@@ -27,10 +34,13 @@ class RowClustering:
     ----------
     clustering
         Label of each row; -1 for rows without any usage, which have no neighbours to speak of.
+        Its resolution is in the graph's own terms.
     method, recall, n_neighbors
         How neighbours were found, the share of true ones among them, and how many per distinct row.
     n_distinct, n_isolated, n_edges
         Distinct rows that were clustered, rows labelled -1, edges of the graph.
+    link_length
+        Mean length of the graph's links over the spread of the rows.
     timings
         Seconds by stage.
     """
@@ -42,6 +52,7 @@ class RowClustering:
     n_distinct: int
     n_isolated: int
     n_edges: int
+    link_length: float
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -52,7 +63,7 @@ def cluster_rows(
     resolution: float = 0.1,
     metric: str = "euclidean",
     weights: str = "spread",
-    objective: str = "modularity",
+    objective: str = "relative",
     n_iterations: int = 2,
     random_state: int = 0,
     n_threads: int | None = None,
@@ -60,15 +71,7 @@ def cluster_rows(
 ) -> RowClustering:
     """Cluster rows by Leiden on the neighbour graph of the distinct rows."""
     progress = progress or silent()
-    timings: dict[str, float] = {}
-    clock = time.perf_counter()
-
-    def lap(stage: str) -> None:
-        nonlocal clock
-        now = time.perf_counter()
-        timings[stage] = now - clock
-        clock = now
-
+    clock = _Clock()
     values = np.asarray(X)
     if values.dtype != np.float32:
         values = values.astype(np.float64, copy=False)
@@ -77,43 +80,70 @@ def cluster_rows(
     kept = values if n_isolated == 0 else values[used]
     found = distinct_rows(kept)
     points = kept[found.rows]
+    if metric == "cosine":
+        points = unit_rows(points)
+    n, m = kept.shape[0], found.n_distinct
+    if m < n:
+        points = scatter_ties(points, random_state=random_state, n_threads=n_threads)
     order = morton_order(points)
-    multiplicity = found.multiplicity[order]
-    lap("distinct rows")
+    points = points[order]
+    clock.lap("distinct rows")
     near = neighbors(
-        points[order],
-        n_neighbors,
-        metric=metric,
-        multiplicity=multiplicity,
+        points,
+        neighbors_per_row(n_neighbors, n, m),
+        multiplicity=found.multiplicity[order],
         random_state=random_state,
         n_threads=n_threads,
     )
-    lap("neighbours")
+    clock.lap("neighbours")
     graph = connectivities(near, weights=weights)
-    lap("graph")
+    length = link_length(graph, points)
+    clock.lap("graph")
+    plain = resolution
+    if objective == "relative":
+        plain = resolution * length / REFERENCE_LENGTH
     partition = leiden(
         graph,
-        resolution,
-        objective=objective,
+        plain,
+        objective="modularity" if objective == "relative" else objective,
         n_iterations=n_iterations,
+        n_starts=_starts(graph),
         random_state=random_state,
+        n_threads=n_threads,
     )
-    kind_labels = np.empty(found.n_distinct, np.int32)
+    kind_labels = np.empty(m, np.int32)
     kind_labels[order] = partition.labels
     labels = np.full(values.shape[0], -1, np.int32)
     labels[used] = kind_labels[found.inverse]
     labels, sizes = canonical_labels(labels)
-    lap("leiden")
-    clustering = Clustering(
-        labels, sizes, partition.quality, objective, resolution, random_state, n_iterations
-    )
+    clock.lap("leiden")
+    clustering = dataclasses.replace(partition, labels=labels, sizes=sizes)
     return RowClustering(
         clustering,
         near.method,
         near.recall,
         near.n_neighbors,
-        found.n_distinct,
+        m,
         n_isolated,
         graph.n_edges,
-        timings,
+        length,
+        clock.times,
     )
+
+
+def _starts(graph: Graph) -> int:
+    """More starts where they cost little, judged by the size of the graph alone."""
+    return max(1, min(_MOST_STARTS, _START_LINKS // max(1, 2 * graph.n_edges)))
+
+
+class _Clock:
+    """Seconds between laps."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.times[stage] = now - self._last
+        self._last = now

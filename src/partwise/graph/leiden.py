@@ -2,7 +2,7 @@
 
 Traag, Waltman and van Eck, "From Louvain to Leiden: guaranteeing well-connected communities",
 Scientific Reports 9, 5233 (2019). One thread; the same bits for the same graph and seed everywhere.
-Two choices differ from the paper. Nodes are visited in shuffled blocks of consecutive numbers, which
+Two choices differ from the paper. Nodes are visited in shuffled blocks of consecutive numbers: it
 keeps a graph that is numbered along a space-filling curve in cache. And the refinement joins the
 best part rather than a random one of those that gain.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from partwise.exceptions import UsageError
 from partwise.graph import _leiden_kernels as kernels
 from partwise.graph.weights import Graph, connectivities, graph_from_matrix
 from partwise.results import Clustering, Neighbors
+from partwise.utils.threads import resolve_threads, run_tasks
 
 __all__ = ["canonical_labels", "leiden", "partition_quality"]
 
@@ -65,7 +67,9 @@ def leiden(
     objective: str = "modularity",
     node_sizes: npt.ArrayLike | None = None,
     n_iterations: int = 2,
+    n_starts: int = 1,
     random_state: int = 0,
+    n_threads: int | None = None,
     flavor: str = "partwise",
 ) -> Clustering:
     """Find communities of a graph with the Leiden algorithm.
@@ -89,8 +93,12 @@ def leiden(
     n_iterations
         Rounds of the whole algorithm, each starting from the partition of the one before; negative:
         until a round changes nothing.
+    n_starts
+        Runs with different visiting orders, of which the best is kept.
     random_state
-        Seed of the visiting order, a whole number from 0.
+        Seed of the visiting orders, a whole number from 0.
+    n_threads
+        Threads among which the starts are shared; the result does not depend on it.
     flavor
         "partwise", or "igraph" for that library's implementation.
 
@@ -111,19 +119,26 @@ def leiden(
     >>> leiden(two_triangles).labels.tolist()
     [0, 0, 0, 1, 1, 1]
     """
-    _check_options(resolution, objective, n_iterations, random_state, flavor)
+    _check_options(resolution, objective, n_iterations, n_starts, random_state, flavor)
     if isinstance(graph, Neighbors):
         graph = connectivities(graph)
     elif not isinstance(graph, Graph):
         graph = graph_from_matrix(graph)
     problem = _make_problem(graph, resolution, objective, node_sizes)
-    if flavor == "igraph":
-        from partwise.graph._igraph import leiden_igraph
 
-        labels = leiden_igraph(problem, n_iterations, random_state)
-    else:
-        labels = _optimise(problem, n_iterations, random_state)
-    quality = problem.quality(labels)
+    def run(start: int) -> tuple[float, npt.NDArray[np.int32]]:
+        if flavor == "igraph":
+            from partwise.graph._igraph import leiden_igraph
+
+            found = leiden_igraph(problem, n_iterations, random_state + start)
+        else:
+            found = _optimise(problem, n_iterations, (random_state, start))
+        return problem.quality(found), found
+
+    threads = 1 if flavor == "igraph" else resolve_threads(n_threads)
+    results = run_tasks(threads, [partial(run, start) for start in range(n_starts)])
+    # The first of equally good runs, so that the answer does not depend on which ended first.
+    quality, labels = max(results, key=lambda result: result[0])
     labels, sizes = canonical_labels(labels, graph.node_sizes)
     return Clustering(labels, sizes, quality, objective, resolution, random_state, n_iterations)
 
@@ -205,7 +220,12 @@ def canonical_labels(
 
 
 def _check_options(
-    resolution: float, objective: str, n_iterations: int, random_state: int, flavor: str
+    resolution: float,
+    objective: str,
+    n_iterations: int,
+    n_starts: int,
+    random_state: int,
+    flavor: str,
 ) -> None:
     if not (math.isfinite(resolution) and resolution >= 0):
         raise UsageError(f"resolution must be a finite number of at least 0, not {resolution}")
@@ -215,6 +235,8 @@ def _check_options(
         raise UsageError(f"flavor must be one of {', '.join(FLAVORS)}; got {flavor!r}")
     if n_iterations == 0:
         raise UsageError("n_iterations must be at least 1, or negative for as many as it takes")
+    if n_starts < 1:
+        raise UsageError(f"n_starts must be at least 1, not {n_starts}")
     if random_state < 0:
         raise UsageError(f"random_state must be at least 0, not {random_state}")
 
@@ -262,13 +284,13 @@ def _quantise(
     return weights, np.rint(loops / quantum) * quantum
 
 
-def _optimise(problem: _Problem, n_iterations: int, seed: int) -> npt.NDArray[np.int32]:
+def _optimise(problem: _Problem, n_iterations: int, seed: tuple[int, int]) -> npt.NDArray[np.int32]:
     """Run the iterations from the partition in single nodes."""
     n = problem.n_nodes
     labels = np.arange(n, dtype=np.int32)
     if n == 0 or problem.total == 0:
         return labels
-    state = np.array([np.uint64(seed % 2**64)], dtype=np.uint64)
+    state = np.random.SeedSequence(seed).generate_state(1, np.uint64)
     for _ in range(n_iterations if n_iterations > 0 else _MANY):
         gain = _iterate(problem, labels, state)
         if gain <= 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,7 +12,7 @@ from partwise.graph import _kdtree
 from partwise.results import Neighbors
 from partwise.utils.threads import resolve_threads, run_tasks
 
-__all__ = ["neighbors"]
+__all__ = ["neighbors", "unit_rows"]
 
 METRICS = ("euclidean", "cosine")
 METHODS = ("auto", "kd-tree", "brute", "nn-descent")
@@ -50,7 +52,7 @@ def neighbors(
     if not np.isfinite(points).all():
         raise DataError("neighbours need finite values")
     if metric == "cosine":
-        points = points / np.sqrt((points * points).sum(axis=1, keepdims=True))
+        points = unit_rows(points)
     tree = _kdtree.build_tree(points)
     indices = np.empty((n, k), np.int32)
     distances = np.empty((n, k), np.float32)
@@ -71,3 +73,9 @@ def neighbors(
     starts = range(0, n, _CHUNK)
     run_tasks(resolve_threads(n_threads), [lambda first=first: task(first) for first in starts])
     return Neighbors(indices, distances, metric, "kd-tree", 1.0, multiplicity)
+
+
+def unit_rows(X: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Scale each row to length one; rows of zeros stay zero."""
+    length = np.sqrt(np.square(X, dtype=np.float64).sum(axis=1, keepdims=True))
+    return (X / np.where(length > 0, length, 1.0)).astype(X.dtype)
