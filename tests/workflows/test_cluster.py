@@ -282,6 +282,23 @@ def test_umap_is_asked_for_before_the_work(small_table, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_umap_in_place_of_pca(run, monkeypatch):
+    from partwise.workflows import cluster_job, cluster_stages
+
+    asked = {}
+
+    def umap(points, **settings):
+        asked.update(settings, shape=points.shape)
+        return points[:, :2]
+
+    monkeypatch.setattr(cluster_job, "require", lambda *_: None)
+    monkeypatch.setattr(cluster_stages, "umap", umap)
+    result = run(n_components=5, umap=True, seed=3, figures=True)
+    assert asked == {"random_state": 3, "shape": (600, 5)}
+    html = result.outputs["report"].read_text("utf-8")
+    assert "UMAP of what the factors say" in html
+
+
 def test_large_tables_are_compared_on_a_sample(small_table, run, monkeypatch):
     from partwise.workflows import cluster_control
 
