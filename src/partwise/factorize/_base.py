@@ -112,12 +112,9 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             programs = matrix.thin(matrix.shape[1], k, self.components_.T)
             problem = exact_problem(matrix, programs, self._penalties(k).usage)
             statistics = matrix.sweep(programs, problem, usage)
+            rest = residual(matrix, statistics, usage, programs, self._penalties(k))
         norm = matrix.squared_norm
-        return (
-            1.0
-            if norm == 0
-            else 1.0 - residual(matrix, statistics, programs, self._penalties(k)) / norm
-        )
+        return 1.0 if norm == 0 else 1.0 - rest / norm
 
     @property
     def _n_features_out(self) -> int:

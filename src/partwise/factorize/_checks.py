@@ -80,6 +80,7 @@ def _check_source(estimator: Any, X: BlockSource, *, reset: bool, kinds: list[An
     n, p = X.shape
     if reset:
         estimator.n_features_in_ = p
+        vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
     elif p != estimator.n_features_in_:
         raise DataError(
             f"X has {p} features, but {type(estimator).__name__} is expecting "
@@ -87,6 +88,10 @@ def _check_source(estimator: Any, X: BlockSource, *, reset: bool, kinds: list[An
         )
     if n < 1 or p < 1:
         raise DataError(f"the data have {n} rows and {p} columns: nothing to factorize")
+    if n < 2 and reset:
+        raise DataError(
+            f"the data have 1 row and {p} columns: {type(estimator).__name__} needs at least 2 rows"
+        )
     dtype = np.dtype(kinds[0] if len(kinds) == 1 or X.dtype != np.float64 else np.float64)
     return _CheckedSource(X, type(estimator).__name__, dtype)
 
@@ -142,14 +147,21 @@ def check_count(value: object, name: str, *, least: int = 1) -> int:
 
 def check_number(value: object, name: str) -> float:
     """Return a finite number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) < np.inf:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, numbers.Real)
+        or not 0 <= float(value) < np.inf
+    ):
         raise UsageError(f"{name} must be a finite number from 0 up, not {value!r}")
     return float(value)
 
 
 def check_start(values: object, shape: tuple[int, int], name: str) -> Array:
     """Return a given starting factor, checked."""
-    start = np.asarray(values)
+    try:
+        start = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(f"the start {name} must be an array of numbers") from None
     if start.shape != shape:
         raise UsageError(f"the start {name} must have shape {shape}, not {start.shape}")
     if not np.isfinite(start).all() or (start < 0).any():

@@ -19,8 +19,10 @@ __all__ = ["in_order", "record"]
 Array = npt.NDArray[Any]
 
 
-def in_order(matrix: DataMatrix, outcome: Outcome) -> tuple[Array, Array, npt.NDArray[np.float64]]:
-    """Return usage (n x k), programs (k x p) and the share of ||X||^2 that each explains.
+def in_order(
+    matrix: DataMatrix, outcome: Outcome
+) -> tuple[Array, Array, npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """Return usage (n x k), programs (k x p), the share of ||X||^2 that each explains, the order.
 
     At the exact usage <X, w_t h_t> sums over the programs to ||X||^2 - ||X - W H||^2; programs are
     sorted by it.
@@ -33,7 +35,7 @@ def in_order(matrix: DataMatrix, outcome: Outcome) -> tuple[Array, Array, npt.ND
     explained = np.einsum("pk,pk->k", cross, programs, dtype=np.float64)
     explained /= max(matrix.squared_norm, np.finfo(float).tiny)
     order = np.argsort(-explained, kind="stable")
-    return usage[:, order], np.ascontiguousarray(programs[:, order].T), explained[order]
+    return usage[:, order], np.ascontiguousarray(programs[:, order].T), explained[order], order
 
 
 def record(
@@ -47,7 +49,7 @@ def record(
 ) -> Factorization:
     """Return the record of a fit; the usage stays with the caller."""
     norm = matrix.squared_norm
-    rest = residual(matrix, outcome.statistics, outcome.programs, settings.penalties)
+    rest = residual(matrix, outcome.statistics, outcome.usage, outcome.programs, settings.penalties)
     seed = estimator.random_state
     return Factorization(
         usage=None,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
 
 from partwise.exceptions import UsageError
 from partwise.factorize._base import BaseNMF
@@ -225,7 +227,8 @@ class MiniBatchNMF(BaseNMF):
             self._online = self._begin(matrix, k, H)
             status, history, epochs = self._epochs(X, k, settings, callback)
             outcome = self._close(matrix, settings, status, history, epochs)
-            usage, programs, explained = in_order(matrix, outcome)
+            usage, programs, explained, order = in_order(matrix, outcome)
+            self._online = self._online.as_given(programs.T, order)
             self.components_ = programs
             self.n_components_ = k
             self.n_iter_ = epochs
@@ -234,6 +237,8 @@ class MiniBatchNMF(BaseNMF):
                 matrix, outcome, settings, programs, explained, self, time.perf_counter() - begun
             )
         self.reconstruction_err_ = self.result_.relative_error * float(np.sqrt(matrix.squared_norm))
+        if status is Status.MAX_ITER and settings.tol > 0:
+            warnings.warn(Status.MAX_ITER.advice, ConvergenceWarning, stacklevel=3)
         return usage
 
     def _epochs(

@@ -189,7 +189,7 @@ class NMF(BaseNMF):
 
     def _fit(self, X: Any, W: Array | None, H: Array | None, callback: Callback | None) -> Array:
         begun = time.perf_counter()
-        self._check_parameters(H)
+        self._check_parameters(W, H)
         X = check_data(self, X, reset=True)
         k = self._count(X.shape)
         settings = Settings(
@@ -208,7 +208,7 @@ class NMF(BaseNMF):
                 if best is None or outcome.loss[-1] < best.loss[-1]:
                     best = outcome
             assert best is not None  # n_init >= 1
-            usage, programs, explained = in_order(matrix, best)
+            usage, programs, explained, _ = in_order(matrix, best)
             self.components_ = programs
             self.n_components_ = k
             self.n_iter_ = best.n_iter
@@ -220,13 +220,13 @@ class NMF(BaseNMF):
             warnings.warn(Status.MAX_ITER.advice, ConvergenceWarning, stacklevel=3)
         return usage
 
-    def _check_parameters(self, H: Array | None) -> None:
+    def _check_parameters(self, W: Array | None, H: Array | None) -> None:
         if self.solver not in SOLVERS:
             raise UsageError(f"solver must be one of {SOLVERS}, not {self.solver!r}")
         if self.init not in (*INITS, "custom"):
             raise UsageError(f"init must be one of {(*INITS, 'custom')}, not {self.init!r}")
         check_count(self.n_init, "n_init")
-        if (H is not None) != (self.init == "custom"):
+        if (H is not None) != (self.init == "custom") or (W is not None and H is None):
             raise UsageError(
                 "init='custom' goes with fit_transform(X, H=...), and W if you have it"
             )

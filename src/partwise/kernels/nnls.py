@@ -6,7 +6,8 @@ Each row w minimises 1/2 w G w^T - b w^T + shift w^T over w >= 0. Two methods:
   that each step is one vector operation. With S = -G / diag(G) (diagonal 0) and the scaled
   right-hand side, a coordinate becomes max(0, b_t + sum_u S_tu w_u).
 - `pivot`: block principal pivoting (Kim & Park 2011), exact, one row at a time in float64, started
-  from the support that the row already has.
+  from the support that the row already has; where its exchanges do not end, as they may not when
+  programs are linearly dependent, the active-set method of Lawson & Hanson (1974).
 
 Thin matrices are flat arrays of rows of length `stride`, of which the first k are used.
 """
@@ -213,6 +214,64 @@ def _pivot_row(
 
 
 @jit
+def _active_set_row(
+    g: Array,
+    b: Array,
+    tolerance: float,
+    active: Array,
+    passive: Array,
+    factor: Array,
+    z: Array,
+    w: Array,
+) -> bool:
+    """Solve one row by Lawson and Hanson's active-set method: slower, and always ends."""
+    k = b.shape[0]
+    w[:] = 0.0
+    active[:] = 0
+    for _ in range(10 * k + 20):
+        size = 0
+        for t in range(k):
+            if active[t] == 1:
+                passive[size] = t
+                size += 1
+        chosen = -1
+        steepest = tolerance
+        for t in range(k):
+            if active[t] == 0:
+                slope = b[t]
+                for a in range(size):
+                    slope -= g[t, passive[a]] * w[passive[a]]
+                if slope > steepest:
+                    steepest = slope
+                    chosen = t
+        if chosen < 0:
+            return True
+        active[chosen] = 1
+        while True:
+            size = 0
+            for t in range(k):
+                if active[t] == 1:
+                    passive[size] = t
+                    size += 1
+            _solve_passive(g, b, passive, size, factor, z)
+            step = 1.0
+            for a in range(size):
+                if z[a] <= 0.0:
+                    before = w[passive[a]]
+                    step = min(step, before / (before - z[a]) if before > 0.0 else 0.0)
+            for a in range(size):
+                t = passive[a]
+                w[t] = max(w[t] + step * (z[a] - w[t]), 0.0)
+                if z[a] <= 0.0 and w[t] <= 1e-14 * abs(z[a]):
+                    w[t] = 0.0
+                    # -1: rounding alone made it look useful; it is not tried again
+                    active[t] = -1 if t == chosen else 0
+            if step == 1.0:
+                break
+    return False
+
+
+@jit
 def pivot(
     g: Array,
     shift: Array,
@@ -245,7 +304,10 @@ def pivot(
             largest = max(largest, abs(row[t]))
             active[t] = 1 if w[(first + i) * stride + t] > 0 else 0
         at = (first + i) * stride
-        if _pivot_row(g, row, 1e-13 * largest, active, passive, factor, z, solution):
+        solved = _pivot_row(g, row, 1e-13 * largest, active, passive, factor, z, solution)
+        if not solved:
+            solved = _active_set_row(g, row, 1e-13 * largest, active, passive, factor, z, solution)
+        if solved:
             for t in range(k):
                 w[at + t] = solution[t]
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -20,18 +20,24 @@ from partwise.matrix.panels import NARROW, Panel, make_panel, stride_for
 from partwise.matrix.problem import RowProblem, Statistics
 from partwise.matrix.sources import BlockSource
 from partwise.matrix.thin import aligned_zeros
+from partwise.utils.threads import run_tasks
 
 __all__ = ["DataMatrix"]
 
 Array = npt.NDArray[Any]
 
 #: A panel holds at most this many cells of the matrix, zeros included.
+_SPARSE_ROWS = 2**17
+#: Cells whose residual is formed at a time.
+_RESIDUAL_CELLS = 2**19
 _CELLS = {"sparse": 2**26, "narrow": 2**24, "wide": 2**24}
 
 
 def _panel_edges(n: int, p: int, kind: str) -> list[int]:
     """Return the first rows of the panels, and n; whole blocks of 256 rows but for the last."""
     most = max(256, _CELLS[kind] // max(1, p) // 256 * 256)
+    if kind == "sparse":  # X^T W is summed in the type of the data within a panel
+        most = min(most, _SPARSE_ROWS)
     count = max(1, -(-n // most))
     rows = max(1, -(-n // count))
     rows = -(-rows // 256) * 256
@@ -147,7 +153,27 @@ class DataMatrix:
             if several:
                 sums += out
                 out[:] = 0
+        # At the solution (G + ridge) w = b - shift wherever w > 0.
+        fit += float(problem.ridge @ np.diag(gram))
         return Statistics(gram, sums, fit, unsolved)
+
+    def residual(self, usage: Array, programs: Array, k: int) -> float:
+        """Return ||X - usage @ programs||^2, entry by entry in float64."""
+        stride = self.stride(k)
+        n, p = self.shape
+        h = programs.reshape(p, stride)[:, :k].T.astype(np.float64)
+        rows = max(1, _RESIDUAL_CELLS // p)
+
+        def part(start: int) -> float:
+            stop = min(n, start + rows)
+            x = self._read(start, stop) if self._streamed else self._x[start:stop]
+            dense = x.toarray() if sp.issparse(x) else x
+            w = usage[start * stride : stop * stride].reshape(-1, stride)[:, :k]
+            gap = dense - w.astype(np.float64) @ h
+            return float(np.sum(gap * gap))
+
+        tasks = [partial(part, start) for start in range(0, n, rows)]
+        return float(sum(run_tasks(1 if self._streamed else self.n_threads, tasks)))
 
     def multiply(self, thin: Array, k: int) -> Array:
         """Return X @ thin; both flat."""

@@ -8,6 +8,7 @@ depends on the data alone, so that the same bits come out for any number of thre
 from __future__ import annotations
 
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ import scipy.sparse as sp
 from partwise.kernels import narrow, nnls, sparse
 from partwise.kernels._simd import LANE, lanes_for
 from partwise.matrix.problem import RowProblem, symmetric
-from partwise.matrix.thin import aligned_zeros, thin_rows
+from partwise.matrix.thin import aligned_zeros, readable, thin_rows
 from partwise.utils.threads import run_tasks
 
 __all__ = ["NARROW", "NarrowPanel", "Panel", "SparsePanel", "WidePanel", "make_panel", "stride_for"]
@@ -72,7 +73,7 @@ class Panel(Protocol):
 def _ranges(size: int, count: int) -> list[tuple[int, int]]:
     """Cut 0..size into at most `count` even ranges."""
     edges = np.linspace(0, size, min(count, size) + 1).astype(np.int64)
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def stride_for(kind: str, k: int) -> int:
@@ -182,7 +183,7 @@ class SparsePanel:
             return [(0, self.shape[1])]
         share = np.linspace(0, self._rows.shape[0], 2 * n_threads + 1)[1:-1]
         edges = [0, *np.searchsorted(self._column_ends, share).tolist(), self.shape[1]]
-        return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+        return [(a, b) for a, b in pairwise(edges) if a < b]
 
     @cached_property
     def _column_ends(self) -> npt.NDArray[np.int64]:
@@ -194,7 +195,9 @@ class _DensePanel:
     """What the two dense layouts share."""
 
     def __init__(self, x: Array, dtype: np.dtype[Any]) -> None:
-        self._x = np.asarray(x, dtype)
+        # Rows one after another, each number at an address that is a multiple of its size: BLAS
+        # takes other paths, which round otherwise, for other storage.
+        self._x = readable(np.require(x, dtype, ["C", "A"]))
         self.shape = (int(x.shape[0]), int(x.shape[1]))
 
     @cached_property
@@ -212,9 +215,6 @@ class _DensePanel:
 
 class NarrowPanel(_DensePanel):
     """Dense rows with few columns, through one fused kernel."""
-
-    def __init__(self, x: Array, dtype: np.dtype[Any]) -> None:
-        super().__init__(np.ascontiguousarray(x, dtype), dtype)
 
     def sweep(
         self, programs: Array, problem: RowProblem, w: Array, out: Array, n_threads: int

@@ -30,6 +30,8 @@ class RowProblem:
         Sweeps of coordinate descent.
     exact
         Whether block principal pivoting finishes each row.
+    ridge
+        What was added to the diagonal of G to make the exact solution unique, k.
     scaled, inverse, shift_low
         -G / diag(G) with diagonal 0, 1 / diag(G) and the shift in the type of the factors; a zero
         diagonal gives an inverse of 0, so that the coordinate becomes 0.
@@ -39,6 +41,7 @@ class RowProblem:
     shift: npt.NDArray[np.float64]
     sweeps: int
     exact: bool
+    ridge: npt.NDArray[np.float64]
     scaled: npt.NDArray[Any]
     inverse: npt.NDArray[Any]
     shift_low: npt.NDArray[Any]
@@ -56,10 +59,12 @@ class RowProblem:
     ) -> RowProblem:
         """Scale the Gram matrix for the kernels; the diagonal grows by the share `ridge`."""
         k = gram.shape[0]
+        added = np.zeros(k)
         if exact:
             diagonal = np.diag(gram)
             share = ridge or RIDGE[np.dtype(dtype).name]
-            gram = gram + np.diag(np.where(diagonal > 0, share * diagonal, 1.0))
+            added = np.where(diagonal > 0, share * diagonal, 1.0)
+            gram = gram + np.diag(added)
         diagonal = np.diag(gram).copy()
         alive = diagonal > 0
         inverse = np.divide(1.0, diagonal, out=np.zeros(k), where=alive)
@@ -70,6 +75,7 @@ class RowProblem:
             shift=shift,
             sweeps=sweeps,
             exact=exact,
+            ridge=added,
             scaled=np.ascontiguousarray(scaled.astype(dtype)),
             inverse=inverse.astype(dtype),
             shift_low=shift.astype(dtype),
@@ -87,7 +93,8 @@ class Statistics:
     cross
         X^T W, a flat thin matrix of p rows.
     fit
-        Sum over the rows of (b - shift) w; only where the rows were solved exactly.
+        By how much the rows lower twice the objective from what zeros give, sum over the rows of
+        2 (b - shift) w - w G w; only where the rows were solved exactly.
     unsolved
         Rows whose exact solution was not found within the permitted steps.
     """

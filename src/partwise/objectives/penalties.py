@@ -43,7 +43,10 @@ class ElasticNet:
 
 
 def _weights(value: object, k: int, name: str) -> npt.NDArray[np.float64]:
-    weights = np.asarray(value, np.float64)
+    try:
+        weights = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must be a number, not {value!r}") from None
     if weights.ndim == 0:
         weights = np.full(k, float(weights))
     if weights.shape != (k,):

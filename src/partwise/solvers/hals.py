@@ -74,7 +74,7 @@ def _loss(
     statistics: Statistics,
     gram: npt.NDArray[np.float64],
 ) -> float:
-    """Return the objective at (usage, programs), whose Gram matrix is `gram`, from the statistics."""
+    """Return the objective at (usage, programs); `gram` is the Gram matrix of the programs."""
     value = 0.5 * (
         matrix.squared_norm
         - 2.0 * nnls.dot64(statistics.cross, programs)

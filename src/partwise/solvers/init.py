@@ -36,13 +36,13 @@ def initialize(
         return usage, matrix.thin(p, k, np.abs(rng.standard_normal((p, k)) * scale))
     left, values, right = singular_vectors(matrix, min(k, n, p), rng)
     usage, programs = _split(left, values, right, k)
-    if init == "nndsvda":
-        usage[usage == 0] = matrix.mean
-        programs[programs == 0] = matrix.mean
     for t in range(k):
         if not (usage[:, t].any() and programs[:, t].any()):
             usage[:, t] = np.abs(rng.standard_normal(n) * scale)
             programs[:, t] = np.abs(rng.standard_normal(p) * scale)
+    if init == "nndsvda":
+        usage[usage == 0] = matrix.mean
+        programs[programs == 0] = matrix.mean
     return matrix.thin(n, k, usage), matrix.thin(p, k, programs)
 
 

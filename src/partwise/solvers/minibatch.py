@@ -50,6 +50,14 @@ class Online:
         p, k = programs.shape
         return cls(programs.copy(), np.zeros((k, k)), np.zeros((p, k)))
 
+    def as_given(self, programs: Array, order: npt.NDArray[np.intp]) -> Online:
+        """Return the state in the order and scale in which the user gets the programs, p x k."""
+        before = self.programs[:, order].sum(axis=0, dtype=np.float64)
+        after = programs.sum(axis=0, dtype=np.float64)
+        scale = np.divide(before, after, out=np.ones_like(before), where=after > 0)
+        gram = self.gram[np.ix_(order, order)] * np.outer(scale, scale)
+        return Online(programs.copy(), gram, self.cross[:, order] * scale, self.steps)
+
 
 def step(state: Online, batch: DataMatrix, penalties: Penalties, forget: float) -> float:
     """Take one batch in; return its loss per row at the programs it came to.
@@ -61,7 +69,10 @@ def step(state: Online, batch: DataMatrix, penalties: Penalties, forget: float) 
     programs = batch.thin(p, k, state.programs)
     usage = batch.thin(batch.shape[0], k)
     statistics = batch.sweep(programs, exact_problem(batch, programs, penalties.usage), usage)
-    loss = 0.5 * residual(batch, statistics, programs, penalties) / batch.shape[0]
+    loss = 0.5 * residual(batch, statistics, usage, programs, penalties) / batch.shape[0]
+    state.steps += 1
+    if not statistics.gram.any():
+        return loss  # nothing was used: there is nothing to learn, and no reason to forget
     state.gram = forget * state.gram + statistics.gram
     cross = statistics.cross.reshape(p, stride)[:, :k]
     state.cross = forget * state.cross + cross
@@ -74,5 +85,4 @@ def step(state: Online, batch: DataMatrix, penalties: Penalties, forget: float) 
     solve_programs(batch, problem, batch.thin(p, k, state.cross), programs)
     used = np.diag(state.gram) > 0
     state.programs[:, used] = programs.reshape(p, stride)[:, :k][:, used]
-    state.steps += 1
     return loss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
+#: Share of ||X||^2 below which the residual is not taken from a difference of sums.
+_LOST = {"float32": 1e-4, "float64": 1e-11}
 #: Rows of one task of an update of the programs.
 _ROWS = 2048
 
@@ -118,7 +121,7 @@ def gram_of(matrix: DataMatrix, thin: Array, k: int) -> npt.NDArray[np.float64]:
     rows = thin.shape[0] // stride
     edges = [*range(0, rows, _ROWS), rows]
     grams = np.zeros((len(edges) - 1, k, k))
-    for i, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(edges)):
         nnls.gram(nnls.ROW_LANES, thin, a, b - a, k, stride, grams[i])
     return symmetric(grams.sum(axis=0))
 
@@ -146,16 +149,19 @@ def projected_gradient(
 
 
 def residual(
-    matrix: DataMatrix, statistics: Statistics, programs: Array, penalties: Penalties
+    matrix: DataMatrix, statistics: Statistics, usage: Array, programs: Array, penalties: Penalties
 ) -> float:
     """Return ||X - W H||^2 after a pass that solved W exactly for these programs.
 
-    Without a penalty on the usage, ||W H||^2 = <X, W H> there, so that the residual is
-    ||X||^2 - <X H^T, W>: the sum that the exact pass forms in float64.
+    From the sums of the pass; where the difference of those loses its digits, entry by entry.
     """
-    if statistics.unsolved == 0 and not penalties.usage.active:
-        return max(matrix.squared_norm - statistics.fit, 0.0)
+    norm = matrix.squared_norm
     k = statistics.gram.shape[0]
-    product = float(np.sum(statistics.gram * gram_of(matrix, programs, k)))
-    fit = nnls.dot64(statistics.cross, programs)
-    return max(matrix.squared_norm - 2.0 * fit + product, 0.0)
+    if statistics.unsolved == 0 and not penalties.usage.active:
+        rest = norm - statistics.fit
+    else:
+        product = float(np.sum(statistics.gram * gram_of(matrix, programs, k)))
+        rest = norm - 2.0 * nnls.dot64(statistics.cross, programs) + product
+    if rest < _LOST[matrix.dtype.name] * norm:
+        return matrix.residual(usage, programs, k)
+    return rest
