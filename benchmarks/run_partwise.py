@@ -27,6 +27,8 @@ class Partwise(Engine):
         else:
             model = partwise.NMF(**settings, solver=name, max_iter=max_iter, tol=tol)
         W, H = start or (None, None)
+        if name == "minibatch":  # its usage follows from the programs, so it takes no start for it
+            return model.fit_transform(X, H=H), model.components_, model.n_iter_
         usage = model.fit_transform(X, W=W, H=H)
         return usage, model.components_, model.n_iter_
 
