@@ -58,7 +58,7 @@ PUBLIC = list(_with_methods([(name, obj) for name, obj in LISTED if id(obj) in E
 
 #: kernels and solvers take plain arrays by position; numba knows no keyword-only arguments
 ENGINE = ("partwise.kernels.", "partwise.solvers.", "partwise.matrix.", "partwise.objectives.")
-#: stages that take all settings of an algorithm or job, the description of an option, a drawing primitive
+#: what takes all settings of an algorithm, a job, an option or a drawing
 SETTINGS = {
     "partwise.graph.cluster.cluster_rows",
     "partwise.graph.leiden.leiden",
