@@ -335,6 +335,7 @@ def _methods(found: Findings) -> list[str]:
         f"{fit.n_iter} iterations). The {rows.n_distinct:,} distinct reconstructed rows, "
         f"weighted by how many cells share them, were joined to {rows.n_neighbors} nearest "
         f"neighbours ({rows.method}, {recall}) and clustered by the Leiden algorithm "
-        f"(modularity, resolution {options.resolution:g}), which gave "
+        f"(modularity, resolution {options.resolution:g} relative to the length of the graph's "
+        f"links, {rows.clustering.resolution:.3g} in its own terms), which gave "
         f"{rows.clustering.n_clusters} clusters."
     ]
