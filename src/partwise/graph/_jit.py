@@ -1,17 +1,30 @@
-"""Compile the kernels of this room: the one place in it that names numba's options."""
+"""Compile the kernels of this room: the one place in it that names numba's options.
+
+Unlike those of `partwise.kernels`, these kernels compare what they compute: a neighbour with a box,
+a gain with zero. Their products must not be fused nor their sums reordered, or two ways to the
+same number would differ in the last bit and an exact search would not be exact.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 
-__all__ = ["jit"]
+__all__ = ["inline", "jit"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-def jit(function: F) -> F:
-    """Compile a function on plain arrays, cached on disk, without the interpreter's lock."""
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+def jit(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Compile a function on plain arrays on its first call; the machine code is cached on disk."""
+    return cast("Callable[_P, _R]", numba.njit(**_OPTIONS)(function))
+
+
+def inline(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Compile a small helper that LLVM should inline into its callers."""
+    return cast("Callable[_P, _R]", numba.njit(**_OPTIONS, forceinline=True)(function))

@@ -1,10 +1,13 @@
-"""A kd-tree for all nearest neighbours of a point set, exact and with ties by index.
+"""A kd-tree for the nearest neighbours of all points of a set, exact and with ties by index.
 
-The points are cut at the median of the widest side of their box until few remain. A search walks
-the tree from the near child to the far one and leaves out boxes that are farther than the worst
-neighbour so far. Distances are summed coordinate by coordinate in the type of the data, exactly
-like those of the other exact method, and two neighbours at the same distance are ordered by index:
-the answer is a function of the data alone, whatever the tree, the method or the thread.
+The points are cut at the median of the widest side of their box until sixteen are left. A search
+starts in the query's own leaf, then walks from the root to the near child before the far one and
+leaves out boxes that are farther than the worst neighbour so far. Leaves are stored coordinate by
+coordinate, so that the distances to all points of one are computed together.
+
+Distances are summed coordinate by coordinate in the type of the data, exactly like those of the
+other exact method, and neighbours at the same distance are ordered by index: the answer is a
+function of the data alone, whatever the tree, the method or the thread.
 """
 
 from __future__ import annotations
@@ -15,42 +18,50 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partwise.graph._jit import jit
+from partwise.graph._jit import inline, jit
+from partwise.graph._lanes import add_square_difference, first_bit, not_above
+from partwise.graph._lists import offer
+from partwise.kernels._simd import LANE, load, splat, store
 
-__all__ = ["KDTree", "build_tree", "query_leaves", "search_rows"]
+__all__ = ["LANE", "KDTree", "build_tree", "query_leaves"]
 
-#: Points per leaf: smaller leaves cost more steps, larger ones more distances.
-_LEAF_SIZE = 12
+_LANES = (0,)
 
 
 @dataclass(frozen=True)
 class KDTree:
-    """Points in the order of the leaves, and a box for each node.
+    """Points leaf by leaf, and the nodes in the order of a walk that goes left first.
 
-    Node i has the children 2i + 1 and 2i + 2; the last level holds the leaves.
+    The left child of node i is i + 1. Leaf l has the points l * 16 ... of the tree's order.
 
     Attributes
     ----------
     points
-        The points, leaf by leaf, n x p.
-    order
-        Row of the original matrix for each point, n.
-    bounds
-        First point of each node of the last level, and n: leaves + 1.
-    low, high
-        Corners of each node's box, nodes x p.
+        Coordinates: leaf, then coordinate, then point; the last leaf is filled up with infinity.
+    rows
+        Row of the original matrix for each point, leaves x 16; -1 where there is none.
+    right
+        Right child of each node, -1 for leaves.
+    leaf
+        First leaf below each node.
+    boxes
+        Lowest and highest value of each coordinate in each node: node, coordinate, two values.
+    n_points, n_axes
+        Shape of the matrix.
     """
 
     points: npt.NDArray[Any]
-    order: npt.NDArray[np.int32]
-    bounds: npt.NDArray[np.int64]
-    low: npt.NDArray[Any]
-    high: npt.NDArray[Any]
+    rows: npt.NDArray[np.int32]
+    right: npt.NDArray[np.int32]
+    leaf: npt.NDArray[np.int32]
+    boxes: npt.NDArray[Any]
+    n_points: int
+    n_axes: int
 
     @property
     def n_leaves(self) -> int:
-        """Number of leaves, a power of two."""
-        return int(self.bounds.shape[0]) - 1
+        """Number of leaves."""
+        return int(self.rows.shape[0])
 
 
 @jit
@@ -82,28 +93,27 @@ def _select(
 
 
 @jit
-def _node_box(
+def _write_box(
     X: npt.NDArray[Any],
     order: npt.NDArray[np.int32],
     start: int,
     stop: int,
-    low: npt.NDArray[Any],
-    high: npt.NDArray[Any],
+    box: npt.NDArray[Any],
 ) -> int:
     """Write the tight box of some points and return its widest axis."""
     p = X.shape[1]
     for d in range(p):
-        low[d] = X[order[start], d]
-        high[d] = low[d]
+        box[d, 0] = X[order[start], d]
+        box[d, 1] = box[d, 0]
     for t in range(start + 1, stop):
         row = order[t]
         for d in range(p):
             value = X[row, d]
-            low[d] = min(low[d], value)
-            high[d] = max(high[d], value)
+            box[d, 0] = min(box[d, 0], value)
+            box[d, 1] = max(box[d, 1], value)
     axis = 0
     for d in range(1, p):
-        if high[d] - low[d] > high[axis] - low[axis]:
+        if box[d, 1] - box[d, 0] > box[axis, 1] - box[axis, 0]:
             axis = d
     return axis
 
@@ -112,199 +122,179 @@ def _node_box(
 def _build(
     X: npt.NDArray[Any],
     order: npt.NDArray[np.int32],
-    n_levels: int,
-    low: npt.NDArray[Any],
-    high: npt.NDArray[Any],
-) -> npt.NDArray[np.int64]:
-    """Split level by level; returns the bounds of the leaves."""
-    bounds = np.array([0, order.shape[0]])
-    for level in range(n_levels + 1):
-        n_nodes = bounds.shape[0] - 1
-        first_node = n_nodes - 1
-        finer = np.empty(2 * n_nodes + 1, np.int64)
-        for node in range(n_nodes):
-            start, stop = bounds[node], bounds[node + 1]
-            corner = first_node + node
-            axis = _node_box(X, order, start, stop, low[corner], high[corner])
-            middle = (start + stop) >> 1
-            finer[2 * node] = start
-            finer[2 * node + 1] = middle
-            if level < n_levels:
-                _select(X, order, start, stop, middle, axis)
-        finer[2 * n_nodes] = bounds[n_nodes]
-        if level < n_levels:
-            bounds = finer
-    return bounds
+    right: npt.NDArray[np.int32],
+    leaf: npt.NDArray[np.int32],
+    boxes: npt.NDArray[Any],
+) -> None:
+    """Split until each leaf has sixteen points, the last one what is left."""
+    n = X.shape[0]
+    # Pending nodes: number, first leaf, leaves below.
+    pending = np.empty((128, 3), np.int64)
+    pending[0, 0], pending[0, 1], pending[0, 2] = 0, 0, (n + LANE - 1) // LANE
+    depth = 1
+    while depth > 0:
+        depth -= 1
+        node, first, count = pending[depth, 0], pending[depth, 1], pending[depth, 2]
+        start, stop = first * LANE, min(n, (first + count) * LANE)
+        axis = _write_box(X, order, start, stop, boxes[node])
+        leaf[node] = first
+        right[node] = -1
+        if count == 1:
+            continue
+        on_left = (count + 1) // 2
+        _select(X, order, start, stop, start + on_left * LANE, axis)
+        right[node] = node + 2 * on_left
+        pending[depth, 0], pending[depth, 1] = right[node], first + on_left
+        pending[depth, 2] = count - on_left
+        depth += 1
+        pending[depth, 0], pending[depth, 1], pending[depth, 2] = node + 1, first, on_left
+        depth += 1
+
+
+@jit
+def _pack(
+    X: npt.NDArray[Any],
+    order: npt.NDArray[np.int32],
+    points: npt.NDArray[Any],
+    rows: npt.NDArray[np.int32],
+) -> None:
+    """Copy the points into their leaves."""
+    n, p = X.shape
+    for i in range(rows.shape[0]):
+        for j in range(LANE):
+            t = i * LANE + j
+            rows[i, j] = order[t] if t < n else -1
+            for d in range(p):
+                points[(i * p + d) * LANE + j] = X[order[t], d] if t < n else np.inf
 
 
 def build_tree(X: npt.NDArray[Any]) -> KDTree:
-    """Build the tree of at least one point; X is C-contiguous, n x p."""
+    """Build the tree of at least one point; X is C-contiguous, float32 or float64, n x p."""
     n, p = X.shape
-    n_levels = 0
-    while (n >> (n_levels + 1)) >= _LEAF_SIZE:
-        n_levels += 1
-    n_nodes = 2 ** (n_levels + 1) - 1
+    n_leaves = -(-n // LANE)
+    n_nodes = 2 * n_leaves - 1
     order = np.arange(n, dtype=np.int32)
-    low = np.empty((n_nodes, p), dtype=X.dtype)
-    high = np.empty((n_nodes, p), dtype=X.dtype)
-    bounds = _build(X, order, n_levels, low, high)
-    return KDTree(X[order], order, bounds, low, high)
+    right = np.empty(n_nodes, dtype=np.int32)
+    leaf = np.empty(n_nodes, dtype=np.int32)
+    boxes = np.empty((n_nodes, p, 2), dtype=X.dtype)
+    _build(X, order, right, leaf, boxes)
+    points = np.empty(n_leaves * p * LANE, dtype=X.dtype)
+    rows = np.empty((n_leaves, LANE), dtype=np.int32)
+    _pack(X, order, points, rows)
+    return KDTree(points, rows, right, leaf, boxes.reshape(-1), n, p)
 
 
-@jit
-def _offer(
-    distances: npt.NDArray[Any], indices: npt.NDArray[np.int32], distance: Any, index: int
-) -> None:
-    """Insert a neighbour that is known to come before the last one into a sorted list."""
-    t = distances.shape[0] - 1
-    while t > 0 and (
-        distances[t - 1] > distance or (distances[t - 1] == distance and indices[t - 1] > index)
-    ):
-        distances[t] = distances[t - 1]
-        indices[t] = indices[t - 1]
-        t -= 1
-    distances[t] = distance
-    indices[t] = index
+@inline
+def _box_distance(point: npt.NDArray[Any], boxes: npt.NDArray[Any], node: int, n_axes: int) -> Any:
+    """Squared distance from a point to a box, summed like distances between points.
 
-
-@jit
-def _box_distance(point: npt.NDArray[Any], low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Any:
-    """Squared distance from a point to a box, summed like distances between points."""
-    total = point[0] - point[0]
-    for d in range(point.shape[0]):
-        gap = max(low[d] - point[d], point[d] - high[d])
+    Each term is at most that of any point in the box, also after rounding, and so is the sum.
+    """
+    total = point[0] - point[0]  # zero in the type of the data
+    first = node * 2 * n_axes
+    for d in range(n_axes):
+        gap = max(boxes[first + 2 * d] - point[d], point[d] - boxes[first + 2 * d + 1])
         if gap > 0:
             total += gap * gap
     return total
 
 
-@jit
+@inline
 def _scan_leaf(
     points: npt.NDArray[Any],
-    order: npt.NDArray[np.int32],
-    start: int,
-    stop: int,
+    rows: npt.NDArray[np.int32],
+    leaf: int,
     point: npt.NDArray[Any],
+    n_axes: int,
     self_row: int,
+    buffer: npt.NDArray[Any],
     distances: npt.NDArray[Any],
     indices: npt.NDArray[np.int32],
 ) -> None:
     """Offer every point of a leaf except the query itself."""
     last = distances.shape[0] - 1
-    for t in range(start, stop):
-        total = point[0] - point[0]
-        for d in range(point.shape[0]):
-            gap = points[t, d] - point[d]
-            total += gap * gap
-        if total <= distances[last]:
-            row = order[t]
-            if row != self_row and (total < distances[last] or row < indices[last]):
-                _offer(distances, indices, total, row)
-
-
-@jit
-def _search(
-    points: npt.NDArray[Any],
-    order: npt.NDArray[np.int32],
-    bounds: npt.NDArray[np.int64],
-    low: npt.NDArray[Any],
-    high: npt.NDArray[Any],
-    point: npt.NDArray[Any],
-    self_row: int,
-    stack: npt.NDArray[np.int64],
-    gaps: npt.NDArray[Any],
-    distances: npt.NDArray[Any],
-    indices: npt.NDArray[np.int32],
-) -> int:
-    """Find the neighbours of one point; returns the number of leaves visited."""
-    first_leaf = bounds.shape[0] - 2
-    last = distances.shape[0] - 1
-    distances[:] = np.inf
-    indices[:] = points.shape[0]
-    stack[0] = 0
-    gaps[0] = 0
-    depth = 1
-    visited = 0
-    while depth > 0:
-        depth -= 1
-        node = stack[depth]
-        if gaps[depth] > distances[last]:
-            continue
-        while node < first_leaf:
-            near, far = 2 * node + 1, 2 * node + 2
-            near_gap = _box_distance(point, low[near], high[near])
-            far_gap = _box_distance(point, low[far], high[far])
-            if far_gap < near_gap:
-                near, far = far, near
-                near_gap, far_gap = far_gap, near_gap
-            if far_gap <= distances[last]:
-                stack[depth] = far
-                gaps[depth] = far_gap
-                depth += 1
-            if near_gap > distances[last]:
-                node = -1
-                break
-            node = near
-        if node >= 0:
-            leaf = node - first_leaf
-            visited += 1
-            _scan_leaf(
-                points, order, bounds[leaf], bounds[leaf + 1], point, self_row, distances, indices
-            )
-    return visited
+    first = leaf * n_axes * LANE
+    total = splat(_LANES, points, point[0] - point[0])
+    for d in range(n_axes):
+        values = load(_LANES, points, first + d * LANE)
+        total = add_square_difference(values, splat(_LANES, points, point[d]), total)
+    close = not_above(total, splat(_LANES, points, distances[last]))
+    if close != 0:
+        store(_LANES, buffer, 0, total)
+        while close != 0:
+            j = first_bit(close)
+            close &= close - np.uint64(1)
+            if rows[leaf, j] != self_row:
+                offer(distances, indices, buffer[j], rows[leaf, j])
 
 
 @jit
 def query_leaves(
     points: npt.NDArray[Any],
-    order: npt.NDArray[np.int32],
-    bounds: npt.NDArray[np.int64],
-    low: npt.NDArray[Any],
-    high: npt.NDArray[Any],
-    first: int,
-    stop: int,
+    rows: npt.NDArray[np.int32],
+    right: npt.NDArray[np.int32],
+    leaf: npt.NDArray[np.int32],
+    boxes: npt.NDArray[Any],
+    n_axes: int,
+    queries: npt.NDArray[np.int64],
     indices: npt.NDArray[np.int32],
     distances: npt.NDArray[np.float32],
 ) -> int:
-    """Neighbours of the points first..stop of the tree's order, written to their rows.
+    """Neighbours of all points in some leaves, written to the rows of these points.
 
-    Returns the number of leaves visited.
+    Returns the number of leaves visited. `indices` and `distances` have a row for each point of
+    the tree, or no rows if only the number is wanted.
     """
     k = indices.shape[1]
+    n = indices.shape[0]
     stack = np.empty(128, np.int64)
     gaps = np.empty(128, points.dtype)
     nearest = np.empty(k, points.dtype)
-    rows = np.empty(k, np.int32)
+    found = np.empty(k, np.int32)
+    buffer = np.empty(LANE, points.dtype)
+    point = np.empty(n_axes, points.dtype)
     visited = 0
-    for t in range(first, stop):
-        row = order[t]
-        visited += _search(
-            points, order, bounds, low, high, points[t], row, stack, gaps, nearest, rows
-        )
-        for j in range(k):
-            indices[row, j] = rows[j]
-            distances[row, j] = np.sqrt(nearest[j])
-    return visited
-
-
-@jit
-def search_rows(
-    points: npt.NDArray[Any],
-    order: npt.NDArray[np.int32],
-    bounds: npt.NDArray[np.int64],
-    low: npt.NDArray[Any],
-    high: npt.NDArray[Any],
-    places: npt.NDArray[np.int64],
-    k: int,
-) -> int:
-    """Count the leaves visited for the points at some places of the tree's order."""
-    stack = np.empty(128, np.int64)
-    gaps = np.empty(128, points.dtype)
-    nearest = np.empty(k, points.dtype)
-    rows = np.empty(k, np.int32)
-    visited = 0
-    for t in places:
-        visited += _search(
-            points, order, bounds, low, high, points[t], order[t], stack, gaps, nearest, rows
-        )
+    for q in queries:
+        for i in range(LANE):
+            me = rows[q, i]
+            if me < 0:
+                break
+            for d in range(n_axes):
+                point[d] = points[(q * n_axes + d) * LANE + i]
+            nearest[:] = np.inf
+            found[:] = np.iinfo(np.int32).max
+            _scan_leaf(points, rows, q, point, n_axes, me, buffer, nearest, found)
+            visited += 1
+            stack[0] = 0
+            gaps[0] = 0
+            depth = 1
+            while depth > 0:
+                depth -= 1
+                node = stack[depth]
+                gap = gaps[depth]
+                while gap <= nearest[k - 1]:
+                    far = np.int64(right[node])
+                    if far < 0:
+                        if leaf[node] != q:
+                            _scan_leaf(
+                                points, rows, leaf[node], point, n_axes, me, buffer, nearest, found
+                            )
+                            visited += 1
+                        break
+                    near = node + 1
+                    near_gap = _box_distance(point, boxes, near, n_axes)
+                    far_gap = _box_distance(point, boxes, far, n_axes)
+                    if far_gap < near_gap:
+                        near, far = far, near
+                        near_gap, far_gap = far_gap, near_gap
+                    if far_gap <= nearest[k - 1]:
+                        stack[depth] = far
+                        gaps[depth] = far_gap
+                        depth += 1
+                    node = near
+                    gap = near_gap
+            if n > 0:
+                for j in range(k):
+                    indices[me, j] = found[j]
+                    distances[me, j] = np.sqrt(nearest[j])
     return visited
