@@ -176,3 +176,12 @@ def test_environment_names_what_matters():
     assert found["cpus"]["usable"] >= 1
     assert any(entry["user_api"] == "blas" for entry in found["blas"])
     assert not any("filepath" in entry for entry in found["blas"])
+
+
+def test_functions_among_the_versions_of_libraries(tmp_path, monkeypatch):
+    import threadpoolctl
+
+    entry = {"user_api": "blas", "num_threads": 2, "version": lambda: "1.0"}
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: [entry])
+    written = RunRecord("partwise").write(tmp_path / "run.json")
+    assert written["environment"]["blas"] == [{"user_api": "blas", "num_threads": 2}]

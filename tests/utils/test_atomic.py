@@ -65,6 +65,7 @@ def test_json_takes_what_runs_record(tmp_path):
             "path": Path("x"),
             "set": {2, 1},
             "none": None,
+            "other": 1j,
             "bool": np.True_,
             4: ("a", "β"),
         },
@@ -78,6 +79,7 @@ def test_json_takes_what_runs_record(tmp_path):
         "path": "x",
         "set": [1, 2],
         "none": None,
+        "other": "1j",
         "bool": True,
         "4": ["a", "β"],
     }

@@ -112,7 +112,11 @@ def _blas() -> list[dict[str, Any]]:
     from threadpoolctl import threadpool_info
 
     kept = ("user_api", "internal_api", "version", "num_threads", "architecture")
-    return [{key: entry[key] for key in kept if key in entry} for entry in threadpool_info()]
+    # scipy's reader of Matrix Market files, once used, lists itself with a function as version
+    return [
+        {key: entry[key] for key in kept if key in entry and not callable(entry[key])}
+        for entry in threadpool_info()
+    ]
 
 
 class _File:

@@ -143,7 +143,7 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
         Where the file shall be.
     obj
         Anything `json` takes; numpy scalars and arrays, paths and sets are converted. NaN and
-        infinity become null, because JSON has neither.
+        infinity become null, because JSON has neither; what else JSON does not know becomes text.
     """
     write_text(path, json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -162,4 +162,4 @@ def _plain(obj: Any) -> Any:
         return os.fspath(obj)
     if hasattr(obj, "tolist"):  # numpy scalars and arrays, without importing numpy
         return _plain(obj.tolist())
-    return obj
+    return obj if obj is None or isinstance(obj, (str, int)) else str(obj)
