@@ -133,8 +133,9 @@ def quality(result: dict) -> list[str]:
             cells.append(f"{v['ours']:.6f} / {v['rival']:.6f} ({v['worse_percent']:+.4f} %)")
         cells.append(("exact; " if line["exact_fit"] else "") + ("yes" if line["holds"] else "no"))
         cells.append(f"{line['seeds'][0]} / {line['seeds'][1]}")
+        cells.append(f"{line['stopped_by_max_iter'][0]} / {line['stopped_by_max_iter'][1]}")
         lines.append(cells)
-    head = ["", "best: partwise / scikit-learn", "median", "holds", "seeds"]
+    head = ["", "best: partwise / scikit-learn", "median", "holds", "seeds", "stopped by max_iter"]
     return [*text, *rows(head, lines), machine_line(result), "",
             "Again: `python benchmarks/quality.py`", ""]  # fmt: skip
 
