@@ -28,8 +28,8 @@ __all__ = ["canonical_labels", "leiden", "partition_quality"]
 OBJECTIVES = ("modularity", "cpm")
 FLAVORS = ("partwise", "igraph")
 
-#: Nodes per shuffled block, at most; smaller graphs are cut into at least this many blocks.
-_BLOCK = 256
+#: Nodes per block of the visiting order.
+_BLOCK = 2048
 #: Iterations after which "until nothing improves" gives up.
 _MANY = 100
 
@@ -311,12 +311,12 @@ def _iterate(
     total_gain = 0.0
     while True:
         n = sizes.shape[0]
-        order = kernels.node_order(n, _block_size(n), state)
+        order = kernels.node_order(n, _BLOCK, state)
         total_gain += kernels.local_move(*graph, sizes, problem.gamma, current, order)
         n_communities = kernels.renumber(current)
         if n_communities == n:
             break
-        order = kernels.node_order(n, _block_size(n), state)
+        order = kernels.node_order(n, _BLOCK, state)
         parts = kernels.refine(*graph, sizes, problem.gamma, current, n_communities, order)
         n_parts = kernels.renumber(parts)
         if n_parts == n:
@@ -333,6 +333,3 @@ def _iterate(
     labels[:] = current[node]
     return total_gain
 
-
-def _block_size(n: int) -> int:
-    return max(1, min(_BLOCK, n // _BLOCK))
