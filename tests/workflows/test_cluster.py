@@ -329,3 +329,21 @@ def test_gather_rows_of_all_kinds():
         expected = X if rows is None else X[rows]
         for matrix in (X, sp.csr_matrix(X), Blocks()):
             np.testing.assert_array_equal(gather_rows(matrix, rows), expected)
+
+
+def test_wide_tables_are_compared_in_principal_components(run, tmp_path):
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(3, size=300)
+    X = rng.random((300, 80)) * 0.2 + (rng.random((3, 80)) ** 3)[kinds]
+    frame = pd.DataFrame(X, columns=[f"gene {j}" for j in range(80)])
+    frame.insert(0, "cell", [f"c{i}" for i in range(300)])
+    frame.to_csv(tmp_path / "wide.csv", index=False)
+    results = [
+        run(tmp_path / "wide.csv", id_columns=("cell",), n_components=3, threads=n, figures=n == 2)
+        for n in (1, 2)
+    ]
+    np.testing.assert_array_equal(results[0].control.raw, results[1].control.raw)
+    assert results[1].summary["control"]["n_principal_components"] == 50
+    assert results[1].control.n_raw_clusters == 3
+    html = results[1].outputs["report"].read_text("utf-8")
+    assert "the first 50 principal components of the raw features" in html

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from partwise.graph import cluster_rows
 from partwise.metrics import adjusted_rand
 from partwise.utils.random import generator
+from partwise.utils.threads import single_thread_blas
 
 if TYPE_CHECKING:
     from partwise.io import Table
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Control", "compare_with_raw", "gather_rows", "sample_rows"]
 
 _MOST_CELLS = 50_000
-_MOST_VALUES = 2**26  # cells x features, so that wide tables stay within memory
+_NARROW = 16  # up to so many features a search tree is fast
+_MOST_CELLS_WIDE = 20_000
+_MOST_VALUES = 2**26  # cells x features, so that very wide tables stay within memory
 _FEWEST_CELLS = 1_000
+_MOST_FEATURES = 50  # with more, as is usual for genes, their first principal components
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Control:
         Agreement of the two: 1 if equal, about 0 by chance; NaN with fewer than two cells.
     n_cells
         Number of cells compared.
+    n_axes
+        Principal components that stand for the raw features; 0 if these were used as they are.
     """
 
     rows: npt.NDArray[np.int64] | None
@@ -49,6 +55,7 @@ class Control:
     raw: npt.NDArray[np.int32]
     adjusted_rand: float
     n_cells: int
+    n_axes: int
 
     @property
     def n_raw_clusters(self) -> int:
@@ -63,10 +70,17 @@ class Control:
         return f"a random sample of {self.n_cells:,} cells"
 
     @property
+    def space(self) -> str:
+        """What was clustered, in words."""
+        if self.n_axes:
+            return f"the first {self.n_axes} principal components of the raw features"
+        return "the raw features"
+
+    @property
     def line(self) -> str:
         """The result in one line."""
         return (
-            f"control: the raw features give {self.n_raw_clusters} clusters, adjusted Rand index "
+            f"control: {self.space} give {self.n_raw_clusters} clusters, adjusted Rand index "
             f"{self.adjusted_rand:.3f} with those of the factors ({self.scope})"
         )
 
@@ -78,6 +92,7 @@ class Control:
             "n_clusters_raw": self.n_raw_clusters,
             "n_cells": self.n_cells,
             "sampled": self.rows is not None,
+            "n_principal_components": self.n_axes,
         }
 
 
@@ -102,12 +117,17 @@ def compare_with_raw(
     Control
         The comparison: on all cells of a small table, else on a random sample that depends on the
         seed only. The raw features of a sample are clustered on their own, so the neighbours are
-        those within the sample.
+        those within the sample. More than 50 features are replaced by their first 50 principal
+        components, in which cells are commonly clustered.
     """
     n, p = table.shape
-    most = min(_MOST_CELLS, max(_FEWEST_CELLS, _MOST_VALUES // p))
+    most = _MOST_CELLS if p <= _NARROW else _MOST_CELLS_WIDE
+    most = min(most, max(_FEWEST_CELLS, _MOST_VALUES // p))
     chosen = sample_rows(n, most, options.seed)
     X = gather_rows(table.matrix, chosen)
+    n_axes = min(_MOST_FEATURES, X.shape[0] - 1) if p > _MOST_FEATURES else 0
+    if n_axes:
+        X = _principal_components(X, n_axes, options.seed)
     raw = cluster_rows(
         X,
         n_neighbors=options.n_neighbors,
@@ -117,7 +137,24 @@ def compare_with_raw(
     ).clustering.labels
     factors = clustering.labels if chosen is None else clustering.labels[chosen]
     index = adjusted_rand(factors, raw) if raw.shape[0] > 1 else float("nan")
-    return Control(chosen, factors, raw, index, int(raw.shape[0]))
+    return Control(chosen, factors, raw, index, int(raw.shape[0]), n_axes)
+
+
+def _principal_components(
+    X: npt.NDArray[Any], n_axes: int, seed: int
+) -> npt.NDArray[np.floating[Any]]:
+    """Return the scores on the first principal components, n x n_axes, by random projection.
+
+    Halko, Martinsson & Tropp, "Finding structure with randomness", SIAM Review 53, 217 (2011).
+    """
+    from sklearn.utils.extmath import randomized_svd
+
+    centred = X - X.mean(axis=0, dtype=np.float64).astype(X.dtype)
+    state = int(generator(seed).integers(2**31))
+    with single_thread_blas():  # so that the bits do not depend on the threads
+        U, s, _ = randomized_svd(centred, n_axes, n_iter=4, random_state=state)
+    scores: npt.NDArray[np.floating[Any]] = U * s
+    return scores
 
 
 def sample_rows(n: int, most: int, seed: int) -> npt.NDArray[np.int64] | None:

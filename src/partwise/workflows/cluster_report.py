@@ -125,7 +125,7 @@ def _summary(found: Findings) -> list[str]:
         f"The {format_count(n)} cells fall into {clustering.n_clusters} clusters, which hold "
         f"{shares}{more} of the cells. The {found.fit.programs.shape[0]} factors leave a relative "
         f"error of {found.fit.relative_error:.3g}.",
-        f"As a control the same clustering was made from the raw features, without factors, on "
+        f"As a control the same clustering was made from {control.space}, without factors, on "
         f"{control.scope}: {control.n_raw_clusters} clusters, adjusted Rand index "
         f"{control.adjusted_rand:.3f}. "
         + (
@@ -217,7 +217,7 @@ def _control(found: Findings) -> Section:
     return Section(
         "Control: clusters without the factorization",
         [
-            "The same neighbours and resolution, from the raw features in place of what the "
+            f"The same neighbours and resolution, from {control.space} in place of what the "
             f"factors say, on {how}."
         ],
         [
