@@ -308,9 +308,7 @@ def knn_graph(shape, seed=0, k=12):
 )
 def test_quality_is_not_below_that_of_igraph(graph, resolution):
     ours, theirs = (
-        np.array(
-            [leiden(graph, resolution, random_state=s, flavor=f).quality for s in range(10)]
-        )
+        np.array([leiden(graph, resolution, random_state=s, flavor=f).quality for s in range(10)])
         for f in ("partwise", "igraph")
     )
     # Means over ten seeds, with the standard error of their difference.

@@ -7,6 +7,8 @@ from partwise.graph.distinct import DistinctRows, distinct_rows
 from partwise.graph.leiden import canonical_labels, leiden, partition_quality
 from partwise.graph.morton import morton_order
 from partwise.graph.neighbors import neighbors
+from partwise.graph.representation import clustering_space
+from partwise.graph.resolution import link_length
 from partwise.graph.weights import Graph, connectivities, graph_from_matrix
 
 __all__ = [
@@ -15,10 +17,12 @@ __all__ = [
     "RowClustering",
     "canonical_labels",
     "cluster_rows",
+    "clustering_space",
     "connectivities",
     "distinct_rows",
     "graph_from_matrix",
     "leiden",
+    "link_length",
     "morton_order",
     "neighbors",
     "partition_quality",

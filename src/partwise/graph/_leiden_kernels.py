@@ -113,7 +113,7 @@ def node_order(n: int, block: int, state: npt.NDArray[np.uint64]) -> IntVector:
     filled = 0
     for b in blocks:
         start = filled
-        for i in range(b * block, min(n, (b + 1) * block)):
+        for i in range(int(b) * block, min(n, (int(b) + 1) * block)):
             order[filled] = i
             filled += 1
         _shuffle(order, start, filled, state)

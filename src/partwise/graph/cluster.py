@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from partwise.graph.distinct import distinct_rows
+from partwise.exceptions import DataError, UsageError
+from partwise.graph.distinct import DistinctRows, distinct_rows
 from partwise.graph.leiden import canonical_labels, leiden
 from partwise.graph.morton import morton_order
-from partwise.graph.neighbors import neighbors, unit_rows
+from partwise.graph.neighbors import METRICS, neighbors, unit_rows
 from partwise.graph.repeats import neighbors_per_row, scatter_ties
 from partwise.graph.resolution import REFERENCE_LENGTH, link_length
 from partwise.graph.weights import Graph, connectivities
@@ -20,6 +23,8 @@ from partwise.results import Clustering
 from partwise.utils.progress import Progress, silent
 
 __all__ = ["RowClustering", "cluster_rows"]
+
+OBJECTIVES = ("relative", "modularity", "cpm")
 
 #: Leiden is run from several starts and the best kept, as long as they visit at most so many links.
 _START_LINKS = 10_000_000
@@ -33,8 +38,8 @@ class RowClustering:
     Attributes
     ----------
     clustering
-        Label of each row; -1 for rows without any usage, which have no neighbours to speak of.
-        Its resolution is in the graph's own terms.
+        Label of each row; -1 for rows of zeros. Its `resolution` is the one that Leiden was run
+        with, in the graph's own terms.
     method, recall, n_neighbors
         How neighbours were found, the share of true ones among them, and how many per distinct row.
     n_distinct, n_isolated, n_edges
@@ -69,66 +74,147 @@ def cluster_rows(
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> RowClustering:
-    """Cluster rows by Leiden on the neighbour graph of the distinct rows."""
+    """Cluster rows: Leiden on the neighbour graph of the distinct rows.
+
+    Rows that are equal are one node with a multiplicity, so they get one label; nodes are joined
+    with their nearest neighbours (more of them where rows repeat, see `repeats`), edges weighted,
+    communities found and lifted back to all rows. Choices and defaults are those measured in
+    docs/decisions/012-clusters-of-rows.md.
+
+    Parameters
+    ----------
+    X
+        Finite values, n x p: usage in `clustering_space`, or features. Rows of zeros have no
+        neighbourhood; they are left out and labelled -1.
+    n_neighbors
+        k, neighbours per row.
+    resolution
+        r, at least 0; higher values give more clusters.
+    metric
+        "euclidean", or "cosine" for directions only.
+    weights
+        Edge weights, see `connectivities`.
+    objective
+        "relative": modularity at r l / (1/15), where l is the length of the graph's links relative
+        to the spread of the rows (`link_length`); a given r then means the same for few and many
+        rows, neighbours and features, and for tables of counts. "modularity" and "cpm": r as it
+        is, see `leiden`.
+    n_iterations
+        Iterations of Leiden, see `leiden`.
+    random_state
+        Seed. Small graphs are clustered from up to ten starts, of which the best is kept.
+    n_threads
+        Threads; the result does not depend on them.
+    progress
+        Told of the stages.
+
+    Returns
+    -------
+    RowClustering
+        Labels of all n rows, numbered by size, ties by first row; and how they were found.
+
+    Raises
+    ------
+    UsageError
+        If a parameter is unknown or out of range.
+    DataError
+        If a value is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1.0, 9.0], [1.1, 9.0], [1.0, 9.1], [9.0, 1.0], [9.1, 1.0], [0.0, 0.0]])
+    >>> cluster_rows(X, n_neighbors=2).clustering.labels.tolist()
+    [0, 0, 0, 1, 1, -1]
+    """
+    values = _checked(X, objective)
     progress = progress or silent()
-    clock = _Clock()
+    clock = _Clock(progress)
+    with clock.stage("distinct rows"):
+        used = values.any(axis=1)
+        kept = values if used.all() else values[used]
+        found = distinct_rows(kept)
+        points = _points(kept[found.rows], found, metric, random_state, n_threads)
+        order = morton_order(points)
+        points = points[order]
+    with clock.stage("neighbours"):
+        near = neighbors(
+            points,
+            neighbors_per_row(n_neighbors, kept.shape[0], found.n_distinct),
+            multiplicity=found.multiplicity[order],
+            random_state=random_state,
+            n_threads=n_threads,
+        )
+    with clock.stage("graph"):
+        graph = connectivities(near, weights=weights)
+        length = link_length(graph, points)
+    with clock.stage("communities"):
+        scale = length / REFERENCE_LENGTH if objective == "relative" else 1.0
+        partition = leiden(
+            graph,
+            resolution * scale,
+            objective="cpm" if objective == "cpm" else "modularity",
+            n_iterations=n_iterations,
+            n_starts=_starts(graph),
+            random_state=random_state,
+            n_threads=n_threads,
+        )
+        labels, sizes = _lift(partition.labels, order, found, used)
+    return RowClustering(
+        clustering=replace(partition, labels=labels, sizes=sizes),
+        method=near.method,
+        recall=near.recall,
+        n_neighbors=near.n_neighbors,
+        n_distinct=found.n_distinct,
+        n_isolated=int(used.shape[0] - np.count_nonzero(used)),
+        n_edges=graph.n_edges,
+        link_length=length,
+        timings=clock.times,
+    )
+
+
+def _checked(X: npt.ArrayLike, objective: str) -> npt.NDArray[Any]:
+    if objective not in OBJECTIVES:
+        raise UsageError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
     values = np.asarray(X)
     if values.dtype != np.float32:
         values = values.astype(np.float64, copy=False)
-    used = values.any(axis=1)
-    n_isolated = int(values.shape[0] - np.count_nonzero(used))
-    kept = values if n_isolated == 0 else values[used]
-    found = distinct_rows(kept)
-    points = kept[found.rows]
-    if metric == "cosine":
-        points = unit_rows(points)
-    n, m = kept.shape[0], found.n_distinct
-    if m < n:
-        points = scatter_ties(points, random_state=random_state, n_threads=n_threads)
-    order = morton_order(points)
-    points = points[order]
-    clock.lap("distinct rows")
-    near = neighbors(
-        points,
-        neighbors_per_row(n_neighbors, n, m),
-        multiplicity=found.multiplicity[order],
-        random_state=random_state,
-        n_threads=n_threads,
-    )
-    clock.lap("neighbours")
-    graph = connectivities(near, weights=weights)
-    length = link_length(graph, points)
-    clock.lap("graph")
-    plain = resolution
-    if objective == "relative":
-        plain = resolution * length / REFERENCE_LENGTH
-    partition = leiden(
-        graph,
-        plain,
-        objective="modularity" if objective == "relative" else objective,
-        n_iterations=n_iterations,
-        n_starts=_starts(graph),
-        random_state=random_state,
-        n_threads=n_threads,
-    )
-    kind_labels = np.empty(m, np.int32)
-    kind_labels[order] = partition.labels
-    labels = np.full(values.shape[0], -1, np.int32)
-    labels[used] = kind_labels[found.inverse]
-    labels, sizes = canonical_labels(labels)
-    clock.lap("leiden")
-    clustering = dataclasses.replace(partition, labels=labels, sizes=sizes)
-    return RowClustering(
-        clustering,
-        near.method,
-        near.recall,
-        near.n_neighbors,
-        m,
-        n_isolated,
-        graph.n_edges,
-        length,
-        clock.times,
-    )
+    if values.ndim != 2:
+        raise UsageError(f"clusters are those of the rows of a table; got shape {values.shape}")
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise DataError(f"value {values[row, column]} in row {row + 1}, column {column + 1}")
+    return values
+
+
+def _points(
+    rows: npt.NDArray[Any],
+    found: DistinctRows,
+    metric: str,
+    random_state: int,
+    n_threads: int | None,
+) -> npt.NDArray[Any]:
+    """Coordinates of the distinct rows, ties scattered if rows repeat."""
+    if metric not in METRICS:
+        raise UsageError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}")
+    points = unit_rows(rows) if metric == "cosine" else rows
+    if found.n_distinct < found.inverse.shape[0]:
+        return scatter_ties(points, random_state=random_state, n_threads=n_threads)
+    return points
+
+
+def _lift(
+    labels: npt.NDArray[np.int32],
+    order: npt.NDArray[np.int64],
+    found: DistinctRows,
+    used: npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """From labels of the ordered distinct rows to labels of all rows, numbered by size."""
+    of_kind = np.empty(order.shape[0], np.int32)
+    of_kind[order] = labels
+    lifted = np.full(used.shape[0], -1, np.int32)
+    lifted[used] = of_kind[found.inverse]
+    return canonical_labels(lifted)
 
 
 def _starts(graph: Graph) -> int:
@@ -137,13 +223,15 @@ def _starts(graph: Graph) -> int:
 
 
 class _Clock:
-    """Seconds between laps."""
+    """Tell of stages and keep their seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.times: dict[str, float] = {}
-        self._last = time.perf_counter()
+        self._progress = progress
 
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.times[stage] = now - self._last
-        self._last = now
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        with self._progress.stage(name):
+            yield
+        self.times[name] = time.perf_counter() - start

@@ -332,4 +332,3 @@ def _iterate(
         current = community
     labels[:] = current[node]
     return total_gain
-

@@ -60,12 +60,15 @@ def clustering_space(
             f"usage {usage.shape} and programs {programs.shape} do not fit: n x k and k x p"
         )
     H = programs.astype(np.float64)
+    # Programs of length one: a small program is as exact as a large one.
+    length = np.sqrt(np.square(H).sum(axis=1))
+    H = H / np.where(length > 0, length, 1.0)[:, None]
     spectrum, axes = np.linalg.eigh(H @ H.T)
-    spectrum, axes = spectrum[::-1], axes[:, ::-1]
+    spectrum, axes = spectrum[::-1][: H.shape[1]], axes[:, ::-1][:, : H.shape[1]]
     top = np.abs(axes).argmax(axis=0)
     axes = axes * np.where(axes[top, np.arange(axes.shape[1])] < 0, -1.0, 1.0)
-    kept = spectrum > _NEGLIGIBLE * max(float(spectrum.sum()), np.finfo(np.float64).tiny)
-    root = axes[:, kept] * np.sqrt(spectrum[kept])
+    kept = spectrum > _NEGLIGIBLE * max(1.0, float(spectrum.sum()))
+    root = length[:, None] * axes[:, kept] * np.sqrt(spectrum[kept])
     dtype = usage.dtype if usage.dtype in (np.float32, np.float64) else np.float64
     return _multiply(np.asarray(usage, dtype), root.astype(dtype))
 
