@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,8 @@ def leiden_igraph(problem: _Problem, n_iterations: int, seed: int) -> npt.NDArra
     rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(problem.indptr))
     once = rows < problem.indices
     # Buffers of int32 are read item by item; arrays would first become lists of lists.
-    pairs = zip(memoryview(rows[once]), memoryview(problem.indices[once]), strict=True)
+    ends: list[Any] = [rows[once], problem.indices[once]]
+    pairs = zip(memoryview(ends[0]), memoryview(ends[1]), strict=True)
     graph = igraph.Graph(n, pairs)
     weights = problem.weights[once].tolist() if problem.weights.size else None
     igraph.set_random_number_generator(random.Random(seed))

@@ -185,7 +185,7 @@ def build_tree(X: npt.NDArray[Any]) -> KDTree:
 
 
 @inline
-def _box_distance(point: npt.NDArray[Any], boxes: npt.NDArray[Any], node: int, n_axes: int) -> Any:
+def _box_distance(point: npt.NDArray[Any], boxes: npt.NDArray[Any], node: Any, n_axes: int) -> Any:
     """Squared distance from a point to a box, summed like distances between points.
 
     Each term is at most that of any point in the box, also after rounding, and so is the sum.

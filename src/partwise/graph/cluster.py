@@ -131,7 +131,7 @@ def cluster_rows(
     progress = progress or silent()
     clock = _Clock(progress)
     with clock.stage("distinct rows"):
-        used = values.any(axis=1)
+        used = np.asarray(values.any(axis=1))
         kept = values if used.all() else values[used]
         found = distinct_rows(kept)
         points = _points(kept[found.rows], found, metric, random_state, n_threads)

@@ -290,7 +290,9 @@ def _optimise(problem: _Problem, n_iterations: int, seed: tuple[int, int]) -> np
     labels = np.arange(n, dtype=np.int32)
     if n == 0 or problem.total == 0:
         return labels
-    state = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    state: npt.NDArray[np.uint64] = np.array(
+        np.random.SeedSequence(seed).generate_state(1, np.uint64), dtype=np.uint64
+    )
     for _ in range(n_iterations if n_iterations > 0 else _MANY):
         gain = _iterate(problem, labels, state)
         if gain <= 0:

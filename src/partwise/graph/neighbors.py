@@ -45,7 +45,7 @@ def neighbors(
     *,
     metric: str = "euclidean",
     method: str = "auto",
-    multiplicity: npt.NDArray[np.integer[Any]] | None = None,
+    multiplicity: npt.NDArray[np.int64] | None = None,
     random_state: int = 0,
     n_threads: int | None = None,
 ) -> Neighbors:
