@@ -1,10 +1,14 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import matplotlib
 import pytest
+
+# A shell that starts us in the background has us ignore Ctrl-C, and our children with us.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 matplotlib.use("Agg")
 
