@@ -115,7 +115,9 @@ def test_a_quotation_that_never_ends(tmp_path):
     assert said == f"row 2: a quotation mark is opened in this line and never closed {LINES}"
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"  \r\n\n", gzip.compress(b""), b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"  \r\n\n", gzip.compress(b"", mtime=0), b"\xef\xbb\xbf"]
+)
 def test_an_empty_file(tmp_path, data):
     assert failure(tmp_path, data) == "the file is empty"
 
