@@ -1,9 +1,10 @@
 """A kd-tree for the nearest neighbours of all points of a set, exact and with ties by index.
 
-The points are cut at the median of the widest side of their box until sixteen are left. A search
-starts in the query's own leaf, then walks from the root to the near child before the far one and
-leaves out boxes that are farther than the worst neighbour so far. Leaves are stored coordinate by
-coordinate, so that the distances to all points of one are computed together.
+The points are cut at the widest side of their box until sixteen are left. Sixteen leaves make a
+group, sixteen groups a larger one, and so on: a node has sixteen children, and whether they can
+hold a neighbour is computed for all at once, as are the distances to the sixteen points of a leaf.
+A search starts in the query's own leaf and goes up: at each node it searches the children it did
+not come from, the nearest first, and leaves out those farther than the worst neighbour so far.
 
 Distances are summed coordinate by coordinate in the type of the data, exactly like those of the
 other exact method, and neighbours at the same distance are ordered by index: the answer is a
@@ -19,20 +20,23 @@ import numpy as np
 import numpy.typing as npt
 
 from partwise.graph._jit import inline, jit
-from partwise.graph._lanes import add_square_difference, first_bit, not_above
+from partwise.graph._lanes import add_square_difference, add_square_gap, first_bit, not_above
 from partwise.graph._lists import offer
 from partwise.kernels._simd import LANE, load, splat, store
 
 __all__ = ["LANE", "KDTree", "build_tree", "query_leaves"]
 
 _LANES = (0,)
+#: Children that can wait for their turn: at most sixteen per level, and levels are few.
+_STACK = 16 * 16
 
 
 @dataclass(frozen=True)
 class KDTree:
-    """Points leaf by leaf, and the nodes in the order of a walk that goes left first.
+    """Points leaf by leaf, and boxes of sixteen children at a time.
 
-    The left child of node i is i + 1. Leaf l has the points l * 16 ... of the tree's order.
+    Leaf l holds the points at 16 l ... of the tree's order, and is child l % 16 of group l // 16;
+    that group is a child of the next level in the same way, up to a single one.
 
     Attributes
     ----------
@@ -40,21 +44,19 @@ class KDTree:
         Coordinates: leaf, then coordinate, then point; the last leaf is filled up with infinity.
     rows
         Row of the original matrix for each point, leaves x 16; -1 where there is none.
-    right
-        Right child of each node, -1 for leaves.
-    leaf
-        First leaf below each node.
     boxes
-        Lowest and highest value of each coordinate in each node: node, coordinate, two values.
+        Sides of the children: group, then coordinate, then lowest and highest, then child. Missing
+        children have sides that are infinitely far.
+    levels
+        First group of each level, from the one above the leaves to the top.
     n_points, n_axes
         Shape of the matrix.
     """
 
     points: npt.NDArray[Any]
     rows: npt.NDArray[np.int32]
-    right: npt.NDArray[np.int32]
-    leaf: npt.NDArray[np.int32]
     boxes: npt.NDArray[Any]
+    levels: npt.NDArray[np.int64]
     n_points: int
     n_axes: int
 
@@ -93,132 +95,126 @@ def _select(
 
 
 @jit
-def _write_box(
-    X: npt.NDArray[Any],
-    order: npt.NDArray[np.int32],
-    start: int,
-    stop: int,
-    box: npt.NDArray[Any],
-) -> int:
-    """Write the tight box of some points and return its widest axis."""
+def _widest_axis(X: npt.NDArray[Any], order: npt.NDArray[np.int32], start: int, stop: int) -> int:
+    """Axis along which some points are spread most."""
     p = X.shape[1]
+    low, high = np.empty(p, X.dtype), np.empty(p, X.dtype)
     for d in range(p):
-        box[d, 0] = X[order[start], d]
-        box[d, 1] = box[d, 0]
+        low[d] = X[order[start], d]
+        high[d] = low[d]
     for t in range(start + 1, stop):
         row = order[t]
         for d in range(p):
-            value = X[row, d]
-            box[d, 0] = min(box[d, 0], value)
-            box[d, 1] = max(box[d, 1], value)
+            low[d] = min(low[d], X[row, d])
+            high[d] = max(high[d], X[row, d])
     axis = 0
     for d in range(1, p):
-        if box[d, 1] - box[d, 0] > box[axis, 1] - box[axis, 0]:
+        if high[d] - low[d] > high[axis] - low[axis]:
             axis = d
     return axis
 
 
 @jit
-def _build(
-    X: npt.NDArray[Any],
-    order: npt.NDArray[np.int32],
-    right: npt.NDArray[np.int32],
-    leaf: npt.NDArray[np.int32],
-    boxes: npt.NDArray[Any],
-) -> None:
-    """Split until each leaf has sixteen points, the last one what is left."""
+def _sort_points(X: npt.NDArray[Any], order: npt.NDArray[np.int32]) -> None:
+    """Order the points so that each group of each level is compact.
+
+    A range of leaves is cut at a power of two, so that groups are whole subtrees.
+    """
     n = X.shape[0]
-    # Pending nodes: number, first leaf, leaves below.
-    pending = np.empty((128, 3), np.int64)
-    pending[0, 0], pending[0, 1], pending[0, 2] = 0, 0, (n + LANE - 1) // LANE
+    pending = np.empty((128, 2), np.int64)  # first leaf and number of leaves
+    pending[0, 0], pending[0, 1] = 0, (n + LANE - 1) // LANE
     depth = 1
     while depth > 0:
         depth -= 1
-        node, first, count = pending[depth, 0], pending[depth, 1], pending[depth, 2]
-        start, stop = first * LANE, min(n, (first + count) * LANE)
-        axis = _write_box(X, order, start, stop, boxes[node])
-        leaf[node] = first
-        right[node] = -1
+        first, count = pending[depth, 0], pending[depth, 1]
         if count == 1:
             continue
-        on_left = (count + 1) // 2
-        _select(X, order, start, stop, start + on_left * LANE, axis)
-        right[node] = node + 2 * on_left
-        pending[depth, 0], pending[depth, 1] = right[node], first + on_left
-        pending[depth, 2] = count - on_left
-        depth += 1
-        pending[depth, 0], pending[depth, 1], pending[depth, 2] = node + 1, first, on_left
-        depth += 1
+        half = 1
+        while 2 * half < count:
+            half *= 2
+        start, stop = first * LANE, min(n, (first + count) * LANE)
+        axis = _widest_axis(X, order, start, stop)
+        _select(X, order, start, stop, start + half * LANE, axis)
+        pending[depth, 0], pending[depth, 1] = first + half, count - half
+        pending[depth + 1, 0], pending[depth + 1, 1] = first, half
+        depth += 2
 
 
 @jit
-def _pack(
+def _fill_leaves(
     X: npt.NDArray[Any],
     order: npt.NDArray[np.int32],
     points: npt.NDArray[Any],
     rows: npt.NDArray[np.int32],
+    boxes: npt.NDArray[Any],
 ) -> None:
-    """Copy the points into their leaves."""
+    """Copy the points into their leaves and write the sides of these."""
     n, p = X.shape
     for i in range(rows.shape[0]):
         for j in range(LANE):
             t = i * LANE + j
             rows[i, j] = order[t] if t < n else -1
             for d in range(p):
-                points[(i * p + d) * LANE + j] = X[order[t], d] if t < n else np.inf
+                points[i, d, j] = X[order[t], d] if t < n else np.inf
+        for d in range(p):
+            low = points[i, d, 0]
+            high = low
+            for j in range(1, min(LANE, n - i * LANE)):
+                low = min(low, points[i, d, j])
+                high = max(high, points[i, d, j])
+            boxes[i // LANE, d, 0, i % LANE] = low
+            boxes[i // LANE, d, 1, i % LANE] = high
 
 
 def build_tree(X: npt.NDArray[Any]) -> KDTree:
     """Build the tree of at least one point; X is C-contiguous, float32 or float64, n x p."""
     n, p = X.shape
     n_leaves = -(-n // LANE)
-    n_nodes = 2 * n_leaves - 1
     order = np.arange(n, dtype=np.int32)
-    right = np.empty(n_nodes, dtype=np.int32)
-    leaf = np.empty(n_nodes, dtype=np.int32)
-    boxes = np.empty((n_nodes, p, 2), dtype=X.dtype)
-    _build(X, order, right, leaf, boxes)
-    points = np.empty(n_leaves * p * LANE, dtype=X.dtype)
+    _sort_points(X, order)
+    points = np.empty((n_leaves, p, LANE), dtype=X.dtype)
     rows = np.empty((n_leaves, LANE), dtype=np.int32)
-    _pack(X, order, points, rows)
-    return KDTree(points, rows, right, leaf, boxes.reshape(-1), n, p)
+    level = _empty_boxes(n_leaves, p, X.dtype)
+    _fill_leaves(X, order, points, rows, level)
+    levels = [level]
+    while level.shape[0] > 1:
+        upper = _empty_boxes(level.shape[0], p, X.dtype)
+        group, child = np.divmod(np.arange(level.shape[0]), LANE)
+        upper[group, :, 0, child] = level[:, :, 0].min(axis=2)
+        upper[group, :, 1, child] = level[:, :, 1].max(axis=2)
+        levels.append(upper)
+        level = upper
+    first = np.cumsum([0, *(level.shape[0] for level in levels[:-1])])
+    boxes = np.concatenate(levels).reshape(-1)
+    return KDTree(points.reshape(-1), rows, boxes, first.astype(np.int64), n, p)
 
 
-@inline
-def _box_distance(point: npt.NDArray[Any], boxes: npt.NDArray[Any], node: Any, n_axes: int) -> Any:
-    """Squared distance from a point to a box, summed like distances between points.
-
-    Each term is at most that of any point in the box, also after rounding, and so is the sum.
-    """
-    total = point[0] - point[0]  # zero in the type of the data
-    first = node * 2 * n_axes
-    for d in range(n_axes):
-        gap = max(boxes[first + 2 * d] - point[d], point[d] - boxes[first + 2 * d + 1])
-        if gap > 0:
-            total += gap * gap
-    return total
+def _empty_boxes(n_children: int, p: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    boxes = np.empty((-(-n_children // LANE), p, 2, LANE), dtype=dtype)
+    boxes[:, :, 0] = np.inf
+    boxes[:, :, 1] = -np.inf
+    return boxes
 
 
 @inline
 def _scan_leaf(
     points: npt.NDArray[Any],
     rows: npt.NDArray[np.int32],
-    leaf: int,
+    leaf: Any,
     point: npt.NDArray[Any],
-    n_axes: int,
     self_row: int,
     buffer: npt.NDArray[Any],
     distances: npt.NDArray[Any],
     indices: npt.NDArray[np.int32],
 ) -> None:
     """Offer every point of a leaf except the query itself."""
-    last = distances.shape[0] - 1
-    first = leaf * n_axes * LANE
+    p = point.shape[0]
+    first = leaf * p * LANE
     total = splat(_LANES, points, point[0] - point[0])
-    for d in range(n_axes):
+    for d in range(p):
         values = load(_LANES, points, first + d * LANE)
         total = add_square_difference(values, splat(_LANES, points, point[d]), total)
-    close = not_above(total, splat(_LANES, points, distances[last]))
+    close = not_above(total, splat(_LANES, points, distances[distances.shape[0] - 1]))
     if close != 0:
         store(_LANES, buffer, 0, total)
         while close != 0:
@@ -228,15 +224,105 @@ def _scan_leaf(
                 offer(distances, indices, buffer[j], rows[leaf, j])
 
 
+@inline
+def _open_group(
+    boxes: npt.NDArray[Any],
+    first_group: Any,
+    group: Any,
+    skip: Any,
+    point: npt.NDArray[Any],
+    worst: Any,
+    buffer: npt.NDArray[Any],
+    stack: npt.NDArray[np.int64],
+    gaps: npt.NDArray[Any],
+    depth: int,
+    level: int,
+) -> int:
+    """Put the children of a group that may hold neighbours on the stack, the nearest on top.
+
+    The squared distance to a box is summed like distances between points: each term is at most
+    that of any point inside, also after rounding, and so is the sum.
+    """
+    p = point.shape[0]
+    first = (first_group + group) * p * 2 * LANE
+    total = splat(_LANES, boxes, point[0] - point[0])
+    for d in range(p):
+        low = load(_LANES, boxes, first + 2 * d * LANE)
+        high = load(_LANES, boxes, first + (2 * d + 1) * LANE)
+        total = add_square_gap(low, high, splat(_LANES, boxes, point[d]), total)
+    close = not_above(total, splat(_LANES, boxes, worst))
+    if close != 0:
+        store(_LANES, buffer, 0, total)
+    bottom = depth
+    while close != 0:
+        j = first_bit(close)
+        close &= close - np.uint64(1)
+        child = group * LANE + j
+        if child != skip:
+            t = depth
+            while t > bottom and gaps[t - 1] < buffer[j]:
+                gaps[t] = gaps[t - 1]
+                stack[t, 0], stack[t, 1] = stack[t - 1, 0], stack[t - 1, 1]
+                t -= 1
+            gaps[t] = buffer[j]
+            stack[t, 0], stack[t, 1] = level, child
+            depth += 1
+    return depth
+
+
+@inline
+def _search(
+    points: npt.NDArray[Any],
+    rows: npt.NDArray[np.int32],
+    boxes: npt.NDArray[Any],
+    levels: npt.NDArray[np.int64],
+    home: Any,
+    point: npt.NDArray[Any],
+    self_row: int,
+    buffer: npt.NDArray[Any],
+    stack: npt.NDArray[np.int64],
+    gaps: npt.NDArray[Any],
+    distances: npt.NDArray[Any],
+    indices: npt.NDArray[np.int32],
+) -> int:
+    """Find the neighbours of one point of leaf `home`; returns the number of leaves visited."""
+    last = distances.shape[0] - 1
+    distances[:] = np.inf
+    indices[:] = np.iinfo(np.int32).max
+    _scan_leaf(points, rows, home, point, self_row, buffer, distances, indices)
+    visited = 1
+    came_from = home
+    for level in range(levels.shape[0]):
+        group = came_from // LANE
+        depth = _open_group(
+            boxes, levels[level], group, came_from, point, distances[last], buffer, stack, gaps, 0,
+            level,
+        )  # fmt: skip
+        while depth > 0:
+            depth -= 1
+            below, child = stack[depth, 0], stack[depth, 1]
+            if gaps[depth] > distances[last]:
+                continue
+            if below == 0:
+                _scan_leaf(points, rows, child, point, self_row, buffer, distances, indices)
+                visited += 1
+            else:
+                depth = _open_group(
+                    boxes, levels[below - 1], child, -1, point, distances[last], buffer, stack,
+                    gaps, depth, below - 1,
+                )  # fmt: skip
+        came_from = group
+    return visited
+
+
 @jit
 def query_leaves(
     points: npt.NDArray[Any],
     rows: npt.NDArray[np.int32],
-    right: npt.NDArray[np.int32],
-    leaf: npt.NDArray[np.int32],
     boxes: npt.NDArray[Any],
+    levels: npt.NDArray[np.int64],
     n_axes: int,
-    queries: npt.NDArray[np.int64],
+    leaves: npt.NDArray[np.int64],
     indices: npt.NDArray[np.int32],
     distances: npt.NDArray[np.float32],
 ) -> int:
@@ -246,55 +332,22 @@ def query_leaves(
     the tree, or no rows if only the number is wanted.
     """
     k = indices.shape[1]
-    n = indices.shape[0]
-    stack = np.empty(128, np.int64)
-    gaps = np.empty(128, points.dtype)
-    nearest = np.empty(k, points.dtype)
-    found = np.empty(k, np.int32)
-    buffer = np.empty(LANE, points.dtype)
-    point = np.empty(n_axes, points.dtype)
+    nearest, found = np.empty(k, points.dtype), np.empty(k, np.int32)
+    stack, gaps = np.empty((_STACK, 2), np.int64), np.empty(_STACK, points.dtype)
+    buffer, point = np.empty(LANE, points.dtype), np.empty(n_axes, points.dtype)
     visited = 0
-    for q in queries:
+    for leaf in leaves:
         for i in range(LANE):
-            me = rows[q, i]
-            if me < 0:
+            row = rows[leaf, i]
+            if row < 0:
                 break
             for d in range(n_axes):
-                point[d] = points[(q * n_axes + d) * LANE + i]
-            nearest[:] = np.inf
-            found[:] = np.iinfo(np.int32).max
-            _scan_leaf(points, rows, q, point, n_axes, me, buffer, nearest, found)
-            visited += 1
-            stack[0] = 0
-            gaps[0] = 0
-            depth = 1
-            while depth > 0:
-                depth -= 1
-                node = stack[depth]
-                gap = gaps[depth]
-                while gap <= nearest[k - 1]:
-                    far = np.int64(right[node])
-                    if far < 0:
-                        if leaf[node] != q:
-                            _scan_leaf(
-                                points, rows, leaf[node], point, n_axes, me, buffer, nearest, found
-                            )
-                            visited += 1
-                        break
-                    near = node + 1
-                    near_gap = _box_distance(point, boxes, near, n_axes)
-                    far_gap = _box_distance(point, boxes, far, n_axes)
-                    if far_gap < near_gap:
-                        near, far = far, near
-                        near_gap, far_gap = far_gap, near_gap
-                    if far_gap <= nearest[k - 1]:
-                        stack[depth] = far
-                        gaps[depth] = far_gap
-                        depth += 1
-                    node = near
-                    gap = near_gap
-            if n > 0:
+                point[d] = points[(leaf * n_axes + d) * LANE + i]
+            visited += _search(
+                points, rows, boxes, levels, leaf, point, row, buffer, stack, gaps, nearest, found
+            )
+            if indices.shape[0] > 0:
                 for j in range(k):
-                    indices[me, j] = found[j]
-                    distances[me, j] = np.sqrt(nearest[j])
+                    indices[row, j] = found[j]
+                    distances[row, j] = np.sqrt(nearest[j])
     return visited

@@ -1,6 +1,6 @@
-"""Three instructions on sixteen values at once, beside those of `partwise.kernels._simd`.
+"""Instructions on sixteen values at once, beside those of `partwise.kernels._simd`.
 
-The square is not fused into the sum: the result is that of the plain loop, bit for bit.
+Squares are not fused into sums: the results are those of the plain loops, bit for bit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numba import types
 
 from partwise.kernels._jit import intrinsic
 
-__all__ = ["add_square_difference", "first_bit", "not_above"]
+__all__ = ["add_square_difference", "add_square_gap", "first_bit", "not_above"]
 
 
 @intrinsic
@@ -27,6 +27,23 @@ def add_square_difference(
         return builder.fadd(args[2], builder.fmul(gap, gap))
 
     return x(x, y, total), generate
+
+
+@intrinsic
+def add_square_gap(
+    typing: Any, low: Any, high: Any, x: Any, total: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Return total + the square of how far x is outside of low..high."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        below = builder.fsub(args[0], args[2])
+        above = builder.fsub(args[2], args[1])
+        gap = builder.select(builder.fcmp_ordered(">", below, above), below, above)
+        zero = ir.Constant(gap.type, None)
+        gap = builder.select(builder.fcmp_ordered(">", gap, zero), gap, zero)
+        return builder.fadd(args[3], builder.fmul(gap, gap))
+
+    return total(low, high, x, total), generate
 
 
 @intrinsic

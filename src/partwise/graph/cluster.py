@@ -79,7 +79,7 @@ def cluster_rows(
     Rows that are equal are one node with a multiplicity, so they get one label; nodes are joined
     with their nearest neighbours (more of them where rows repeat, see `repeats`), edges weighted,
     communities found and lifted back to all rows. Choices and defaults are those measured in
-    docs/decisions/012-clusters-of-rows.md.
+    docs/decisions/015-clusters-of-rows.md.
 
     Parameters
     ----------

@@ -28,10 +28,10 @@ _RECALL_SAMPLE = 1000
 #: Leaves whose points the pilot searches for.
 _PILOT_LEAVES = 32
 
-#: Rough costs on one core, in nanoseconds: docs/decisions/011-neighbours.md. They decide between
+#: Rough costs on one core, in nanoseconds: docs/decisions/014-neighbours.md. They decide between
 #: methods, and being constants they decide the same way every time.
-_LEAF_COST, _LEAF_COST_PER_AXIS = 60.0, 3.0
-_PAIR_COST, _PAIR_COST_PER_AXIS = 2.0, 0.022
+_LEAF_COST, _LEAF_COST_PER_AXIS = 40.0, 1.5
+_PAIR_COST, _PAIR_COST_PER_AXIS = 1.6, 0.033
 _DESCENT_COST, _DESCENT_COST_PER_AXIS, _DESCENT_START = 40_000.0, 300.0, 30e9
 #: Exact search is kept up to this cost whatever an approximate one would take: a minute.
 _PATIENCE = 60e9
@@ -171,9 +171,8 @@ def _query(
     return _kdtree.query_leaves(
         tree.points,
         tree.rows,
-        tree.right,
-        tree.leaf,
         tree.boxes,
+        tree.levels,
         tree.n_axes,
         leaves,
         indices,
