@@ -8,6 +8,8 @@ from scipy.sparse.csgraph import connected_components
 from partwise.exceptions import UsageError
 from partwise.graph import (
     Graph,
+    _leiden_graph,
+    _leiden_moves,
     canonical_labels,
     connectivities,
     graph_from_matrix,
@@ -15,7 +17,6 @@ from partwise.graph import (
     neighbors,
     partition_quality,
 )
-from partwise.graph import _leiden_kernels as kernels
 
 
 def random_graph(seed, n=60, density=0.08, *, weighted=True, loops=True):
@@ -60,7 +61,7 @@ def kernel_arrays(matrix):
     graph = graph_from_matrix(matrix)
     loops = np.zeros(graph.n_nodes) if graph.self_weights is None else graph.self_weights
     weights = np.empty(0, np.float32) if graph.weights is None else graph.weights
-    strength = kernels.strengths(graph.indptr, graph.indices, weights, loops)
+    strength = _leiden_graph.strengths(graph.indptr, graph.indices, weights, loops)
     return graph, (graph.indptr, graph.indices, weights), loops, strength
 
 
@@ -106,10 +107,10 @@ def test_gain_of_moving_is_the_change_of_the_objective(seed):
     _, arrays, loops, strength = kernel_arrays(random_graph(seed, n=120))
     gamma = 1.0 / strength.sum()
     labels = np.arange(120, dtype=np.int32)
-    before = kernels.objective_value(*arrays, loops, strength, gamma, labels)
-    order = kernels.node_order(120, 16, state(seed))
-    gain = kernels.local_move(*arrays, strength, gamma, labels, order)
-    after = kernels.objective_value(*arrays, loops, strength, gamma, labels)
+    before = _leiden_graph.objective_value(*arrays, loops, strength, gamma, labels)
+    order = _leiden_moves.node_order(120, 16, state(seed))
+    gain = _leiden_moves.local_move(*arrays, strength, gamma, labels, order)
+    after = _leiden_graph.objective_value(*arrays, loops, strength, gamma, labels)
     assert gain > 0
     assert gain == pytest.approx(after - before, rel=1e-12)
 
@@ -119,9 +120,9 @@ def test_no_single_move_gains_once_moving_has_ended(seed):
     matrix = random_graph(seed, n=40)
     _, arrays, _, strength = kernel_arrays(matrix)
     labels = np.arange(40, dtype=np.int32)
-    order = kernels.node_order(40, 8, state(seed))
+    order = _leiden_moves.node_order(40, 8, state(seed))
     # A move changes what distant nodes gain, too; the queue calls back neighbours only.
-    while kernels.local_move(*arrays, strength, 1.0 / strength.sum(), labels, order) > 0:
+    while _leiden_moves.local_move(*arrays, strength, 1.0 / strength.sum(), labels, order) > 0:
         pass
     best = reference_quality(matrix, labels, 1.0)
     for node, target in itertools.product(range(40), [*np.unique(labels), 99]):
@@ -135,15 +136,15 @@ def test_refinement_stays_inside_communities_and_aggregation_preserves(seed):
     _, arrays, loops, strength = kernel_arrays(random_graph(seed, n=120))
     gamma = 1.0 / strength.sum()
     labels = np.arange(120, dtype=np.int32)
-    order = kernels.node_order(120, 16, state(seed))
-    kernels.local_move(*arrays, strength, gamma, labels, order)
-    count = kernels.renumber(labels)
-    parts = kernels.refine(*arrays, strength, gamma, labels, count, order)
-    n_parts = kernels.renumber(parts)
+    order = _leiden_moves.node_order(120, 16, state(seed))
+    _leiden_moves.local_move(*arrays, strength, gamma, labels, order)
+    count = _leiden_graph.renumber(labels)
+    parts = _leiden_moves.refine(*arrays, strength, gamma, labels, count, order)
+    n_parts = _leiden_graph.renumber(parts)
     pairs = set(zip(parts.tolist(), labels.tolist(), strict=True))
     assert len(pairs) == n_parts
 
-    indptr, indices, weights, new_loops, sizes = kernels.aggregate(
+    indptr, indices, weights, new_loops, sizes = _leiden_graph.aggregate(
         *arrays, loops, strength, parts, n_parts
     )
     assert sizes.sum() == pytest.approx(strength.sum(), rel=1e-14)
@@ -151,14 +152,16 @@ def test_refinement_stays_inside_communities_and_aggregation_preserves(seed):
     assert summed + 2 * new_loops == pytest.approx(sizes, rel=1e-12)
     community = np.empty(n_parts, np.int32)
     community[parts] = labels
-    here = kernels.objective_value(*arrays, loops, strength, gamma, labels)
-    there = kernels.objective_value(indptr, indices, weights, new_loops, sizes, gamma, community)
+    here = _leiden_graph.objective_value(*arrays, loops, strength, gamma, labels)
+    there = _leiden_graph.objective_value(
+        indptr, indices, weights, new_loops, sizes, gamma, community
+    )
     assert there == pytest.approx(here, rel=1e-12)
 
 
 def test_order_visits_each_node_once_and_depends_on_the_seed():
     for n, block in [(1, 4), (10, 4), (1000, 64), (1000, 1)]:
-        orders = [kernels.node_order(n, block, state(seed)) for seed in (1, 1, 2)]
+        orders = [_leiden_moves.node_order(n, block, state(seed)) for seed in (1, 1, 2)]
         assert (np.sort(orders[0]) == np.arange(n)).all()
         assert (orders[0] == orders[1]).all()
         assert n < 10 or (orders[0] != orders[2]).any()
@@ -168,7 +171,7 @@ def test_split_gives_each_piece_its_label():
     matrix = sp.csr_matrix(np.kron(np.eye(2), 1 - np.eye(3)))
     graph = graph_from_matrix(matrix)
     labels = np.zeros(6, np.int32)
-    assert kernels.split_components(graph.indptr, graph.indices, labels) == 2
+    assert _leiden_graph.split_components(graph.indptr, graph.indices, labels) == 2
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 

@@ -148,6 +148,8 @@ def cluster_rows(
     with clock.stage("graph"):
         graph = connectivities(near, weights=weights)
         length = link_length(graph, points)
+        method, recall, n_listed = near.method, near.recall, near.n_neighbors
+        del near  # the largest arrays of all; the graph has what is needed
     with clock.stage("communities"):
         scale = length / REFERENCE_LENGTH if objective == "relative" else 1.0
         partition = leiden(
@@ -162,9 +164,9 @@ def cluster_rows(
         labels, sizes = _lift(partition.labels, order, found, used)
     return RowClustering(
         clustering=replace(partition, labels=labels, sizes=sizes),
-        method=near.method,
-        recall=near.recall,
-        n_neighbors=near.n_neighbors,
+        method=method,
+        recall=recall,
+        n_neighbors=n_listed,
         n_distinct=found.n_distinct,
         n_isolated=int(used.shape[0] - np.count_nonzero(used)),
         n_edges=graph.n_edges,

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partwise.exceptions import UsageError
-from partwise.graph import _leiden_kernels as kernels
+from partwise.graph import _leiden_graph, _leiden_moves
 from partwise.graph.weights import Graph, connectivities, graph_from_matrix
 from partwise.results import Clustering, Neighbors
 from partwise.utils.threads import resolve_threads, run_tasks
@@ -36,7 +36,7 @@ _MANY = 100
 
 @dataclass(frozen=True)
 class _Problem:
-    """A graph in the kernels' terms; see `_leiden_kernels` for the objective."""
+    """A graph in the kernels' terms; see `_leiden_graph` for the objective."""
 
     indptr: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int32]
@@ -54,7 +54,7 @@ class _Problem:
         """Objective of a partition, divided by the total strength."""
         if self.total == 0:
             return 0.0
-        value = kernels.objective_value(
+        value = _leiden_graph.objective_value(
             self.indptr, self.indices, self.weights, self.loops, self.sizes, self.gamma, labels
         )
         return float(value) / self.total
@@ -254,7 +254,7 @@ def _make_problem(
         raise UsageError("edges of weight 0 must be left out of the graph")
     if weights.size or loops.any():
         weights, loops = _quantise(weights, loops)
-    strengths = kernels.strengths(graph.indptr, graph.indices, weights, loops)
+    strengths = _leiden_graph.strengths(graph.indptr, graph.indices, weights, loops)
     total = float(strengths.sum())
     if objective == "modularity":
         gamma = resolution / total if total > 0 else 0.0
@@ -298,7 +298,7 @@ def _optimise(problem: _Problem, n_iterations: int, seed: tuple[int, int]) -> np
         if gain <= 0:
             break
     # Aggregating a community that refinement left whole can disconnect it later.
-    kernels.split_components(problem.indptr, problem.indices, labels)
+    _leiden_graph.split_components(problem.indptr, problem.indices, labels)
     return labels
 
 
@@ -313,20 +313,20 @@ def _iterate(
     total_gain = 0.0
     while True:
         n = sizes.shape[0]
-        order = kernels.node_order(n, _BLOCK, state)
-        total_gain += kernels.local_move(*graph, sizes, problem.gamma, current, order)
-        n_communities = kernels.renumber(current)
+        order = _leiden_moves.node_order(n, _BLOCK, state)
+        total_gain += _leiden_moves.local_move(*graph, sizes, problem.gamma, current, order)
+        n_communities = _leiden_graph.renumber(current)
         if n_communities == n:
             break
-        order = kernels.node_order(n, _BLOCK, state)
-        parts = kernels.refine(*graph, sizes, problem.gamma, current, n_communities, order)
-        n_parts = kernels.renumber(parts)
+        order = _leiden_moves.node_order(n, _BLOCK, state)
+        parts = _leiden_moves.refine(*graph, sizes, problem.gamma, current, n_communities, order)
+        n_parts = _leiden_graph.renumber(parts)
         if n_parts == n:
             # Nothing merged: aggregate the communities themselves, or the loop would not end.
             parts, n_parts = current.copy(), n_communities
         community = np.empty(n_parts, dtype=np.int32)
         community[parts] = current
-        indptr, indices, weights, loops, sizes = kernels.aggregate(
+        indptr, indices, weights, loops, sizes = _leiden_graph.aggregate(
             *graph, loops, sizes, parts, n_parts
         )
         graph = (indptr, indices, weights)
