@@ -120,8 +120,8 @@ def normalized_mutual_information(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """
     table = contingency(a, b).tocoo()
     share = table.data / table.data.sum()
-    in_a = np.bincount(table.row, share)
-    in_b = np.bincount(table.col, share)
+    in_a = np.bincount(table.row, share).astype(np.float64)
+    in_b = np.bincount(table.col, share).astype(np.float64)
     entropy_a, entropy_b = _entropy(in_a), _entropy(in_b)
     if entropy_a + entropy_b == 0:
         return 1.0
