@@ -123,9 +123,9 @@ def cluster_rows(
     Examples
     --------
     >>> import numpy as np
-    >>> X = np.array([[1.0, 9.0], [1.1, 9.0], [1.0, 9.1], [9.0, 1.0], [9.1, 1.0], [0.0, 0.0]])
+    >>> X = np.array([[1, 9], [1.1, 9], [1, 9.1], [9, 1], [9.1, 1], [9, 1.1], [0, 0]])
     >>> cluster_rows(X, n_neighbors=2).clustering.labels.tolist()
-    [0, 0, 0, 1, 1, -1]
+    [0, 0, 0, 1, 1, 1, -1]
     """
     values = _checked(X, objective)
     progress = progress or silent()

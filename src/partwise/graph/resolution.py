@@ -85,4 +85,4 @@ def link_length(graph: Graph, X: npt.NDArray[Any]) -> float:
     total, mass = _total_length(np.ascontiguousarray(X), graph.indptr, graph.indices, weights)
     if graph.self_weights is not None:
         mass += 2.0 * float(graph.self_weights.sum())
-    return total / mass / np.sqrt(2.0 * variance) if mass > 0 and variance > 0 else 0.0
+    return float(total / mass / np.sqrt(2.0 * variance)) if mass > 0 and variance > 0 else 0.0
