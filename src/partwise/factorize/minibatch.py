@@ -281,7 +281,7 @@ class MiniBatchNMF(BaseNMF):
         usage = matrix.thin(n, k)
         statistics, gradient = finish(matrix, usage, programs, settings)
         here = _loss(matrix, statistics.fit, programs, settings.penalties, k)
-        probe = Settings(tol=0.0, max_iter=_PROBE, penalties=settings.penalties)
+        probe = Settings(tol=0.0, max_iter=_PROBE, penalties=settings.penalties, sample=False)
         further = fit_hals(matrix, usage.copy(), programs.copy(), probe, np.random.default_rng(0))
         there = _loss(matrix, further.statistics.fit, further.programs, settings.penalties, k)
         gap = max(here - there, 0.0) / here if here > 0 else 0.0

@@ -42,7 +42,8 @@ class NMF(BaseNMF):
     Each iteration reads X once; the usage that is returned is the exact minimiser for the
     returned programs, so that `fit_transform(X)` and `transform(X)` agree. Programs are sorted by
     the share of ||X||^2 that they explain and, where nothing is penalised, sum to 1. The same
-    seed gives the same bits for any number of threads.
+    seed gives the same bits for any number of threads. From 32,768 rows on, the first steps are
+    taken on a sample of the rows (`result_.details["steps_on_sample"]`) and the rest on all.
 
     Parameters
     ----------

@@ -28,6 +28,8 @@ Array = npt.NDArray[Any]
 
 #: A panel holds at most this many cells of the matrix, zeros included.
 _SPARSE_ROWS = 2**17
+#: Rows of each run of a sample.
+_RUN = 256
 #: Cells whose residual is formed at a time.
 _RESIDUAL_CELLS = 2**19
 _CELLS = {"sparse": 2**26, "narrow": 2**24, "wide": 2**24}
@@ -73,6 +75,18 @@ class DataMatrix:
                 make_panel(x[a:b] if len(self._edges) > 2 else x, self.kind, self.dtype, n_threads)
                 for a, b in zip(self._edges[:-1], self._edges[1:], strict=True)
             ]
+
+    def sample(self, rows: int, k: int) -> DataMatrix:
+        """Return about `rows` rows in memory: runs of 256, evenly spread over the data."""
+        n = self.shape[0]
+        runs = max(1, rows // _RUN)
+        starts = np.linspace(0, n - _RUN, runs).astype(np.int64)
+        parts = [
+            self._read(int(a), int(a) + _RUN) if self._streamed else self._x[a : a + _RUN]
+            for a in starts
+        ]
+        x = sp.vstack(parts, "csr") if self.kind == "sparse" else np.concatenate(parts)
+        return DataMatrix(x, k, dtype=self.dtype, n_threads=self.n_threads)
 
     def _kind(self, k: int) -> str:
         probe = next(iter(self._x.blocks(0, 1)))[1] if self._streamed else self._x

@@ -49,12 +49,15 @@ class Settings:
         Elastic net of both factors.
     exact
         Whether each half step is solved exactly (block principal pivoting) instead of by sweeps.
+    sample
+        Whether the first steps on many rows are taken on a sample of them.
     """
 
     tol: float
     max_iter: int
     penalties: Penalties
     exact: bool = False
+    sample: bool = True
 
 
 @dataclass
