@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
-import warnings
 
 import numpy as np
 import scipy.sparse as sp
 
-from partwise.factorize import NMF, MiniBatchNMF
 from partwise.graph import cluster_rows
+from partwise.matrix.matrix import DataMatrix
+from partwise.objectives import ElasticNet, Penalties
+from partwise.solvers.hals import fit_hals
+from partwise.solvers.init import initialize
+from partwise.solvers.state import Settings
 from partwise.utils.random import generator
+from partwise.utils.threads import single_thread_blas
 
 __all__ = ["warmup"]
+
+#: Components: more would compile nothing else, but for other widths of the sparse kernels.
+_K = 3
 
 
 def warmup() -> float:
@@ -30,12 +37,13 @@ def warmup() -> float:
     rng = generator(0)
     few, many = rng.random((300, 6)), rng.random((40, 300))
     sparse = sp.random(200, 100, density=0.1, format="csr", random_state=rng)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # three iterations converge nowhere
+    none = ElasticNet.build(0.0, 0.0, _K, factor="usage")
+    with single_thread_blas():
         for dtype in (np.float32, np.float64):
-            for X in (few.astype(dtype), many.astype(dtype), sparse.astype(dtype)):
-                for solver in ("hals", "bpp"):
-                    NMF(3, solver=solver, max_iter=3, random_state=0, n_threads=2).fit_transform(X)
-                MiniBatchNMF(3, batch_size=64, max_iter=3, random_state=0).fit_transform(X)
+            for x in (few, many, sparse):
+                matrix = DataMatrix(x.astype(dtype), _K, dtype=np.dtype(dtype), n_threads=2)
+                for exact in (False, True):
+                    settings = Settings(0.0, 3, Penalties(none, none), exact)
+                    fit_hals(matrix, *initialize(matrix, _K, "nndsvda", rng), settings, rng)
             cluster_rows(few.astype(dtype), n_neighbors=5, random_state=0)
     return time.perf_counter() - start
