@@ -28,7 +28,7 @@ _RECALL_SAMPLE = 1000
 #: Leaves whose points the pilot searches for.
 _PILOT_LEAVES = 32
 
-#: Rough costs on one core, in nanoseconds: docs/decisions/014-neighbours.md. They decide between
+#: Rough costs on one core, in nanoseconds. They decide between
 #: methods, and being constants they decide the same way every time.
 _LEAF_COST, _LEAF_COST_PER_AXIS = 40.0, 1.5
 _PAIR_COST, _PAIR_COST_PER_AXIS = 1.6, 0.033
