@@ -23,22 +23,23 @@ def leiden_igraph(problem: _Problem, n_iterations: int, seed: int) -> npt.NDArra
     import igraph
 
     n = problem.n_nodes
+    level = problem.level
     if n == 0 or problem.total == 0:
         return np.arange(n, dtype=np.int32)
-    rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(problem.indptr))
-    once = rows < problem.indices
+    rows = np.repeat(np.arange(n, dtype=np.int32), np.diff(level.indptr))
+    once = rows < level.indices
     # Buffers of int32 are read item by item; arrays would first become lists of lists.
-    ends: list[Any] = [rows[once], problem.indices[once]]
+    ends: list[Any] = [rows[once], level.indices[once]]
     pairs = zip(memoryview(ends[0]), memoryview(ends[1]), strict=True)
     graph = igraph.Graph(n, pairs)
-    weights = problem.weights[once].tolist() if problem.weights.size else None
+    weights = level.weights[once].tolist() if level.weights.size else None
     igraph.set_random_number_generator(random.Random(seed))
     try:
         found = graph.community_leiden(
             objective_function="CPM",
             weights=weights,
             resolution=problem.gamma,
-            node_weights=problem.sizes.tolist(),
+            node_weights=level.sizes.tolist(),
             n_iterations=n_iterations,
         )
     finally:

@@ -35,27 +35,53 @@ _MANY = 100
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """A graph in the kernels' terms; see `_leiden_graph` for the objective."""
+class _Level:
+    """A graph in the kernels' terms; no weights means one each. See `_leiden_graph`."""
 
     indptr: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int32]
     weights: npt.NDArray[Any]
     loops: npt.NDArray[np.float64]
     sizes: npt.NDArray[np.float64]
+
+    @property
+    def n_nodes(self) -> int:
+        return int(self.sizes.shape[0])
+
+    def aggregate(self, parts: npt.NDArray[np.int32], n_parts: int) -> _Level:
+        """Make each part a node."""
+        return _Level(
+            *_leiden_graph.aggregate(
+                self.indptr, self.indices, self.weights, self.loops, self.sizes, parts, n_parts
+            )
+        )
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A graph, gamma of the objective, and the total strength by which it is divided."""
+
+    level: _Level
     gamma: float
     total: float
 
     @property
     def n_nodes(self) -> int:
-        return int(self.indptr.shape[0]) - 1
+        return self.level.n_nodes
 
     def quality(self, labels: npt.NDArray[np.int32]) -> float:
         """Objective of a partition, divided by the total strength."""
         if self.total == 0:
             return 0.0
+        level = self.level
         value = _leiden_graph.objective_value(
-            self.indptr, self.indices, self.weights, self.loops, self.sizes, self.gamma, labels
+            level.indptr,
+            level.indices,
+            level.weights,
+            level.loops,
+            level.sizes,
+            self.gamma,
+            labels,
         )
         return float(value) / self.total
 
@@ -258,13 +284,14 @@ def _make_problem(
     total = float(strengths.sum())
     if objective == "modularity":
         gamma = resolution / total if total > 0 else 0.0
-        return _Problem(graph.indptr, graph.indices, weights, loops, strengths, gamma, total)
+        level = _Level(graph.indptr, graph.indices, weights, loops, strengths)
+        return _Problem(level, gamma, total)
     if node_sizes is None:
         node_sizes = np.ones(n) if graph.node_sizes is None else graph.node_sizes
     sizes = np.ascontiguousarray(node_sizes, dtype=np.float64)
     if sizes.shape != (n,) or not np.isfinite(sizes).all() or (sizes < 0).any():
         raise UsageError(f"node_sizes must be {n} finite numbers of at least 0")
-    return _Problem(graph.indptr, graph.indices, weights, loops, sizes, resolution, total)
+    return _Problem(_Level(graph.indptr, graph.indices, weights, loops, sizes), resolution, total)
 
 
 def _quantise(
@@ -294,43 +321,61 @@ def _optimise(problem: _Problem, n_iterations: int, seed: tuple[int, int]) -> np
         np.random.SeedSequence(seed).generate_state(1, np.uint64), dtype=np.uint64
     )
     for _ in range(n_iterations if n_iterations > 0 else _MANY):
-        gain = _iterate(problem, labels, state)
+        labels, gain = _iterate(problem.level, problem.gamma, labels, state)
         if gain <= 0:
             break
     # Aggregating a community that refinement left whole can disconnect it later.
-    _leiden_graph.split_components(problem.indptr, problem.indices, labels)
+    _leiden_graph.split_components(problem.level.indptr, problem.level.indices, labels)
     return labels
 
 
 def _iterate(
-    problem: _Problem, labels: npt.NDArray[np.int32], state: npt.NDArray[np.uint64]
-) -> float:
-    """Move, refine and aggregate until nothing moves; updates labels and returns the gain."""
-    graph = (problem.indptr, problem.indices, problem.weights)
-    loops, sizes = problem.loops, problem.sizes
-    node = np.arange(problem.n_nodes, dtype=np.int32)
+    level: _Level,
+    gamma: float,
+    labels: npt.NDArray[np.int32],
+    state: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.int32], float]:
+    """Move, refine and aggregate until nothing moves; returns the new labels and the gain."""
+    node = np.arange(level.n_nodes, dtype=np.int32)
     current = labels.copy()
     total_gain = 0.0
     while True:
-        n = sizes.shape[0]
-        order = _leiden_moves.node_order(n, _BLOCK, state)
-        total_gain += _leiden_moves.local_move(*graph, sizes, problem.gamma, current, order)
+        order = _leiden_moves.node_order(level.n_nodes, _BLOCK, state)
+        total_gain += _leiden_moves.local_move(
+            level.indptr, level.indices, level.weights, level.sizes, gamma, current, order
+        )
         n_communities = _leiden_graph.renumber(current)
-        if n_communities == n:
-            break
-        order = _leiden_moves.node_order(n, _BLOCK, state)
-        parts = _leiden_moves.refine(*graph, sizes, problem.gamma, current, n_communities, order)
-        n_parts = _leiden_graph.renumber(parts)
-        if n_parts == n:
-            # Nothing merged: aggregate the communities themselves, or the loop would not end.
-            parts, n_parts = current.copy(), n_communities
+        if n_communities == level.n_nodes:
+            return current[node], total_gain
+        parts, n_parts = _refined(level, gamma, current, n_communities, state)
         community = np.empty(n_parts, dtype=np.int32)
         community[parts] = current
-        indptr, indices, weights, loops, sizes = _leiden_graph.aggregate(
-            *graph, loops, sizes, parts, n_parts
-        )
-        graph = (indptr, indices, weights)
+        level = level.aggregate(parts, n_parts)
         node = parts[node]
         current = community
-    labels[:] = current[node]
-    return total_gain
+
+
+def _refined(
+    level: _Level,
+    gamma: float,
+    labels: npt.NDArray[np.int32],
+    n_communities: int,
+    state: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.int32], int]:
+    """Parts to aggregate, and their number."""
+    order = _leiden_moves.node_order(level.n_nodes, _BLOCK, state)
+    parts = _leiden_moves.refine(
+        level.indptr,
+        level.indices,
+        level.weights,
+        level.sizes,
+        gamma,
+        labels,
+        n_communities,
+        order,
+    )
+    n_parts = _leiden_graph.renumber(parts)
+    if n_parts == level.n_nodes:
+        # Nothing merged: aggregate the communities themselves, or the loop would not end.
+        return labels.copy(), n_communities
+    return parts, n_parts
