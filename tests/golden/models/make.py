@@ -1,0 +1,70 @@
+"""Write the bundles of this folder: once per layout and class, never again.
+
+A bundle that is there is a promise that every later partwise loads it, so an existing file is
+never overwritten; a new class or layout gets a new file. Run from the root of the repository:
+
+    python tests/golden/models/make.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+import partwise
+from partwise.io.models import SCHEMA
+
+HERE = Path(__file__).parent
+GENES = [f"CD{j}" for j in range(1, 7)]
+
+
+def data() -> np.ndarray:
+    """Return 40 x 6 values of rank 2 and some noise, from sines, so that no generator decides."""
+    i, j = np.arange(40)[:, None], np.arange(6)[None, :]
+    left = np.concatenate([1 + np.sin(0.7 * i), 1 + np.cos(1.3 * i)], axis=1)
+    right = np.concatenate([1 + np.cos(0.9 * j), 1 + np.sin(2.1 * j)], axis=0)
+    return left @ right + 0.05 * (1 + np.sin(3.7 * i * (j + 1)))
+
+
+def models() -> dict[str, object]:
+    """Return the fitted models to keep, by name of file."""
+    X = data()
+    return {
+        f"schema{SCHEMA}_nmf": partwise.NMF(2, random_state=0).fit(X),
+        f"schema{SCHEMA}_nmf_penalties_float32": partwise.NMF(
+            2, l1_programs=0.01, l2_usage=np.array([0.1, 0.2]), solver="bpp", random_state=1
+        ).fit(X.astype(np.float32)),
+        f"schema{SCHEMA}_minibatch": partwise.MiniBatchNMF(2, batch_size=8, random_state=0).fit(X),
+        f"schema{SCHEMA}_minibatch_online": partwise.MiniBatchNMF(
+            2, batch_size=8, random_state=0
+        ).partial_fit(X[:20]),
+    }
+
+
+def rows(model: object) -> np.ndarray:
+    """Return the first five rows in the type of a model."""
+    return data()[:5].astype(model.components_.dtype)
+
+
+def main() -> None:
+    """Write the bundles that are not there, and beside each the numbers that it must give."""
+    for name, model in models().items():
+        path = HERE / f"{name}.npz"
+        if path.exists():
+            continue
+        facts = {
+            "class": type(model).__name__,
+            "partwise": partwise.__version__,
+            "components": np.asarray(model.components_, float).tolist(),
+            "usage": np.asarray(model.transform(rows(model)), float).tolist(),
+            "feature_names": GENES,
+        }
+        partwise.save(model, path, feature_names=GENES)
+        path.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
+        print("wrote", path.name)
+
+
+if __name__ == "__main__":
+    main()
