@@ -14,7 +14,7 @@ from partwise.exceptions import PartwiseWarning, UsageError
 from partwise.factorize._checks import check_count, check_data
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.thin import thin_rows
-from partwise.objectives import ElasticNet, Penalties
+from partwise.objectives import Constraints, ElasticNet, Penalties
 from partwise.results import Factorization
 from partwise.solvers.state import exact_problem, residual
 from partwise.utils.threads import resolve_threads, single_thread_blas
@@ -62,7 +62,9 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             matrix = self._matrix(X, k)
             usage = matrix.thin(matrix.shape[0], k)
             programs = matrix.thin(matrix.shape[1], k, self.components_.T)
-            problem = exact_problem(matrix, programs, self._penalties(k).usage)
+            problem = exact_problem(
+                matrix, programs, self._penalties(k).usage, signed=self._signed == "usage"
+            )
             matrix.sweep(programs, problem, usage)
         return thin_rows(usage, matrix.stride(k), k).copy()
 
@@ -110,7 +112,9 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             matrix = self._matrix(X, k)
             usage = matrix.thin(matrix.shape[0], k)
             programs = matrix.thin(matrix.shape[1], k, self.components_.T)
-            problem = exact_problem(matrix, programs, self._penalties(k).usage)
+            problem = exact_problem(
+                matrix, programs, self._penalties(k).usage, signed=self._signed == "usage"
+            )
             statistics = matrix.sweep(programs, problem, usage)
             rest = residual(matrix, statistics, usage, programs, self._penalties(k))
         norm = matrix.squared_norm
@@ -123,11 +127,22 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _matrix(self, X: Any, k: int) -> DataMatrix:
         return DataMatrix(X, k, dtype=np.dtype(X.dtype), n_threads=resolve_threads(self.n_threads))
 
+    @property
+    def _signed(self) -> str | None:
+        """The factor that may be negative; then X may be, too."""
+        signed: str | None = getattr(self, "signed", None)
+        return signed
+
     def _penalties(self, k: int) -> Penalties:
         return Penalties(
             ElasticNet.build(self.l1_usage, self.l2_usage, k, factor="usage"),
             ElasticNet.build(self.l1_programs, self.l2_programs, k, factor="programs"),
+            self._constraints(k).pinned(k),
         )
+
+    def _constraints(self, k: int) -> Constraints:
+        """Return what the factors must be; estimators that offer no constraints have none."""
+        return Constraints()
 
     def _count(self, shape: tuple[int, int]) -> int:
         """Return the number of components; more than the data can need is allowed, with advice."""
@@ -147,7 +162,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = True
+        tags.input_tags.positive_only = self._signed is None
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -13,8 +13,17 @@ from sklearn.utils.validation import validate_data
 
 from partwise.exceptions import DataError, UsageError
 from partwise.matrix.sources import Block, BlockSource
+from partwise.objectives import ElasticNet
+from partwise.solvers.state import Settings
 
-__all__ = ["check_count", "check_data", "check_number", "check_start", "is_source"]
+__all__ = [
+    "check_count",
+    "check_data",
+    "check_number",
+    "check_start",
+    "check_together",
+    "is_source",
+]
 
 Array = npt.NDArray[Any]
 
@@ -30,18 +39,19 @@ def is_source(X: object) -> bool:
 class _CheckedSource:
     """A block source whose blocks are checked as they pass."""
 
-    def __init__(self, source: BlockSource, owner: str, dtype: np.dtype[Any]) -> None:
+    def __init__(self, source: BlockSource, owner: str, dtype: np.dtype[Any], signed: bool) -> None:
         self.shape = source.shape
         self.dtype = dtype
         self._source = source
         self._owner = owner
+        self._signed = signed
 
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
         """Yield the source's blocks, checked and in the type of the fit."""
         for first, block in self._source.blocks(start, stop):
             if block.dtype != self.dtype:
                 block = block.astype(self.dtype)
-            _check_values(block, self._owner, first)
+            _check_values(block, self._owner, first, self._signed)
             yield first, block
 
 
@@ -72,7 +82,7 @@ def check_data(estimator: Any, X: Any, *, reset: bool, dtype: Any = None) -> Any
         ensure_all_finite=False,
         ensure_min_samples=2 if reset else 1,
     )
-    _check_values(X, name, 0)
+    _check_values(X, name, 0, getattr(estimator, "signed", None) is not None)
     return X
 
 
@@ -93,30 +103,32 @@ def _check_source(estimator: Any, X: BlockSource, *, reset: bool, kinds: list[An
             f"the data have 1 row and {p} columns: {type(estimator).__name__} needs at least 2 rows"
         )
     dtype = np.dtype(kinds[0] if len(kinds) == 1 or X.dtype != np.float64 else np.float64)
-    return _CheckedSource(X, type(estimator).__name__, dtype)
+    signed = getattr(estimator, "signed", None) is not None
+    return _CheckedSource(X, type(estimator).__name__, dtype, signed)
 
 
-def _check_values(X: Any, name: str, first_row: int) -> None:
+def _check_values(X: Any, name: str, first_row: int, signed: bool) -> None:
     """Refuse values that no factorization can represent, naming the first place."""
     values = X.data if sp.issparse(X) else X
     if values.size == 0:
         return
     low, high = float(values.min()), float(values.max())
-    if low >= 0 and high <= (_LARGEST if values.dtype == np.float32 else 1e150):
+    largest = _LARGEST if values.dtype == np.float32 else 1e150
+    if low >= (-largest if signed else 0) and high <= largest:
         return
     with np.errstate(invalid="ignore"):
         for what, found in (
             ("NaN", np.isnan),
             ("inf", np.isinf),
-            ("Negative values", lambda v: v < 0),
+            ("Negative values", lambda v: v < (-np.inf if signed else 0)),
         ):
             bad = found(values)
             if bad.any():
                 row, column = _first_place(X, bad)
                 raise DataError(_complaint(what, name, row + first_row, column, values, bad))
     raise DataError(
-        f"the largest value is {high:.3g}, whose square overflows {values.dtype}: divide the data "
-        "by a constant, or pass float64"
+        f"the largest value is {max(high, -low):.3g}, whose square overflows {values.dtype}: "
+        "divide the data by a constant, or pass float64"
     )
 
 
@@ -156,14 +168,43 @@ def check_number(value: object, name: str) -> float:
     return float(value)
 
 
-def check_start(values: object, shape: tuple[int, int], name: str) -> Array:
-    """Return a given starting factor, checked."""
+def check_start(
+    values: object, shape: tuple[int, int], name: str, *, signed: bool = False
+) -> Array:
+    """Return a given starting factor, checked, as an array of its own."""
     try:
-        start = np.asarray(values, np.float64)
+        start = np.array(values, np.float64)
     except (TypeError, ValueError):
         raise UsageError(f"the start {name} must be an array of numbers") from None
     if start.shape != shape:
         raise UsageError(f"the start {name} must have shape {shape}, not {start.shape}")
-    if not np.isfinite(start).all() or (start < 0).any():
-        raise UsageError(f"the start {name} must be finite and not negative")
+    if not np.isfinite(start).all() or (not signed and (start < 0).any()):
+        wanted = "finite" if signed else "finite and not negative"
+        raise UsageError(f"the start {name} must be {wanted}")
     return start
+
+
+def check_together(settings: Settings, dtype: np.dtype[Any]) -> None:
+    """Refuse constraints and penalties that do not go together.
+
+    Raises
+    ------
+    UsageError
+        With the reason.
+    """
+    constraints, penalties = settings.constraints, settings.penalties
+    constraints.check_type(dtype)
+    if constraints.signed is not None:
+        signed: ElasticNet = getattr(penalties, constraints.signed)
+        if signed.l1.any():
+            raise UsageError(
+                f"l1_{constraints.signed} does not go with signed={constraints.signed!r}: a signed "
+                "factor is solved by least squares, which leaves no zeros for an L1 penalty to "
+                f"keep. l2_{constraints.signed} does go with it"
+            )
+    k = penalties.usage.l1.shape[0]
+    if constraints.count == k and constraints.all_fixed and penalties.programs.active:
+        raise UsageError(
+            "every entry of the programs is given: a penalty on them changes nothing. Leave out "
+            "l1_programs and l2_programs (the usage may be penalised alone)"
+        )

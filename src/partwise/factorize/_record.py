@@ -20,12 +20,12 @@ Array = npt.NDArray[Any]
 
 
 def in_order(
-    matrix: DataMatrix, outcome: Outcome
+    matrix: DataMatrix, outcome: Outcome, given: int = 0
 ) -> tuple[Array, Array, npt.NDArray[np.float64], npt.NDArray[np.intp]]:
     """Return usage (n x k), programs (k x p), the share of ||X||^2 that each explains, the order.
 
     At the exact usage <X, w_t h_t> sums over the programs to ||X||^2 - ||X - W H||^2; programs are
-    sorted by it.
+    sorted by it, those that were given (`given`) staying in front.
     """
     k = outcome.statistics.gram.shape[0]
     stride = matrix.stride(k)
@@ -34,7 +34,8 @@ def in_order(
     cross = thin_rows(outcome.statistics.cross, stride, k)
     explained = np.einsum("pk,pk->k", cross, programs, dtype=np.float64)
     explained /= max(matrix.squared_norm, np.finfo(float).tiny)
-    order = np.argsort(-explained, kind="stable")
+    order = np.arange(k)
+    order[given:] = given + np.argsort(-explained[given:], kind="stable")
     return usage[:, order], np.ascontiguousarray(programs[:, order].T), explained[order], order
 
 

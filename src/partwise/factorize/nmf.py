@@ -13,12 +13,20 @@ from sklearn.exceptions import ConvergenceWarning
 
 from partwise.exceptions import UsageError
 from partwise.factorize._base import BaseNMF
-from partwise.factorize._checks import check_count, check_data, check_number, check_start
+from partwise.factorize._checks import (
+    check_count,
+    check_data,
+    check_number,
+    check_start,
+    check_together,
+)
 from partwise.factorize._record import in_order, record
 from partwise.matrix.matrix import DataMatrix
+from partwise.objectives import Constraints
 from partwise.results import Status
 from partwise.solvers.hals import fit_hals
-from partwise.solvers.init import INITS, initialize
+from partwise.solvers.init import INITS
+from partwise.solvers.start import constrained_start
 from partwise.solvers.state import Outcome, Settings, exact_problem
 from partwise.utils.random import generator
 from partwise.utils.threads import single_thread_blas
@@ -64,6 +72,14 @@ class NMF(BaseNMF):
         Number of starts; the best is kept. Starts after the first of an NNDSVD are random.
     l1_usage, l2_usage, l1_programs, l2_programs : float or array of k
         Elastic net of each factor, for all components or for each.
+    fixed_programs : array of m x p, m <= k, optional
+        Programs that are given, such as known signatures; NaN marks entries that are fitted. They
+        come first in `components_`, in this order, and every given entry comes back as it is (in
+        the type of X); the others are sorted behind them. A given entry other than zero sets the
+        scale of its program, which is then not made to sum to 1.
+    signed : {None, "usage", "programs"}
+        Semi-NMF: the factor that may be negative; X may then be negative, too. A signed factor is
+        solved by least squares. Signed programs have absolute values that sum to 1.
     random_state : int, Generator, RandomState or None
         Seed.
     n_threads : int, optional
@@ -116,6 +132,8 @@ class NMF(BaseNMF):
         l2_usage: float | Array = 0.0,
         l1_programs: float | Array = 0.0,
         l2_programs: float | Array = 0.0,
+        fixed_programs: Array | None = None,
+        signed: str | None = None,
         random_state: int | np.random.Generator | np.random.RandomState | None = None,
         n_threads: int | None = None,
     ) -> None:
@@ -129,6 +147,8 @@ class NMF(BaseNMF):
         self.l2_usage = l2_usage
         self.l1_programs = l1_programs
         self.l2_programs = l2_programs
+        self.fixed_programs = fixed_programs
+        self.signed = signed
         self.random_state = random_state
         self.n_threads = n_threads
 
@@ -198,7 +218,9 @@ class NMF(BaseNMF):
             max_iter=check_count(self.max_iter, "max_iter"),
             penalties=self._penalties(k),
             exact=self.solver == "bpp",
+            constraints=self._constraints(k),
         )
+        check_together(settings, X.dtype)
         rng = generator(self.random_state)
         with single_thread_blas():
             matrix = self._matrix(X, k)
@@ -209,7 +231,7 @@ class NMF(BaseNMF):
                 if best is None or outcome.loss[-1] < best.loss[-1]:
                     best = outcome
             assert best is not None  # n_init >= 1
-            usage, programs, explained, _ = in_order(matrix, best)
+            usage, programs, explained, _ = in_order(matrix, best, settings.constraints.count)
             self.components_ = programs
             self.n_components_ = k
             self.n_iter_ = best.n_iter
@@ -245,12 +267,24 @@ class NMF(BaseNMF):
         settings: Settings,
     ) -> tuple[Array, Array]:
         """Return the flat thin factors of one start."""
+        constraints, signed = settings.constraints, self.signed
         if self.init != "custom":
-            return initialize(matrix, k, self.init if start == 0 else "random", rng)
+            init = self.init if start == 0 else "random"
+            return constrained_start(matrix, k, init, rng, constraints)
         n, p = matrix.shape
-        programs = matrix.thin(p, k, check_start(H, (k, p), "H").T)
+        programs = check_start(H, (k, p), "H", signed=signed == "programs").T
+        constraints.impose(programs)
+        programs = matrix.thin(p, k, programs)
         if W is not None:
-            return matrix.thin(n, k, check_start(W, (n, k), "W")), programs
+            return matrix.thin(
+                n, k, check_start(W, (n, k), "W", signed=signed == "usage")
+            ), programs
         usage = matrix.thin(n, k)
-        matrix.sweep(programs, exact_problem(matrix, programs, settings.penalties.usage), usage)
+        problem = exact_problem(
+            matrix, programs, settings.penalties.usage, signed=signed == "usage"
+        )
+        matrix.sweep(programs, problem, usage)
         return usage, programs
+
+    def _constraints(self, k: int) -> Constraints:
+        return Constraints.build(self.fixed_programs, self.signed, (k, self.n_features_in_))

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 
 from partwise.matrix.panels import NARROW, Panel, make_panel, stride_for
 from partwise.matrix.problem import RowProblem, Statistics
+from partwise.matrix.signed import EXACT_STEPS, least_squares, ridge_inverse
 from partwise.matrix.sources import BlockSource
 from partwise.matrix.thin import aligned_zeros
 from partwise.utils.threads import run_tasks
@@ -32,6 +33,8 @@ _SPARSE_ROWS = 2**17
 _RUN = 256
 #: Cells whose residual is formed at a time.
 _RESIDUAL_CELLS = 2**19
+#: Rows of one task of a least-squares solve.
+_SIGNED_ROWS = 4096
 _CELLS = {"sparse": 2**26, "narrow": 2**24, "wide": 2**24}
 
 
@@ -160,7 +163,10 @@ class DataMatrix:
         sums = np.zeros(out.shape[0]) if several else out
         for start, panel in self.panels():
             rows = usage[start * stride : (start + panel.shape[0]) * stride]
-            part, more, left = panel.sweep(programs, problem, rows, out, self.n_threads)
+            if problem.signed:
+                part, more, left = self._sweep_signed(panel, programs, problem, rows, out)
+            else:
+                part, more, left = panel.sweep(programs, problem, rows, out, self.n_threads)
             gram += part
             fit += more
             unsolved += left
@@ -170,6 +176,31 @@ class DataMatrix:
         # At the solution (G + ridge) w = b - shift wherever w > 0.
         fit += float(problem.ridge @ np.diag(gram))
         return Statistics(gram, sums, fit, unsolved)
+
+    def _sweep_signed(
+        self, panel: Panel, programs: Array, problem: RowProblem, rows: Array, out: Array
+    ) -> tuple[npt.NDArray[np.float64], float, int]:
+        """Do what `panel.sweep` does for rows that may be negative."""
+        k = problem.gram.shape[0]
+        if problem.exact:
+            rows[:] = 0  # so that the solution depends on nothing but the data and the programs
+        right = self.thin(panel.shape[0], k)
+        panel.multiply(programs, k, right, self.n_threads)
+        b, w = (flat.reshape(-1, self.stride(k))[:, :k] for flat in (right, rows))
+        inverse = ridge_inverse(problem.gram, self.dtype)
+        steps = EXACT_STEPS if problem.exact else 1
+
+        def solve(start: int) -> tuple[npt.NDArray[np.float64], float]:
+            tile = slice(start, start + _SIGNED_ROWS)
+            stored = least_squares(problem.gram, inverse, b[tile], w[tile], steps=steps)
+            gain = np.sum((2.0 * b[tile] - stored @ problem.gram) * stored)
+            return stored.T @ stored, float(gain)
+
+        tasks = [partial(solve, start) for start in range(0, panel.shape[0], _SIGNED_ROWS)]
+        done = run_tasks(self.n_threads, tasks)
+        panel.multiply_transposed(rows, k, out, self.n_threads)
+        gram: npt.NDArray[np.float64] = np.sum([part for part, _ in done], axis=0)
+        return gram, sum(gain for _, gain in done), 0
 
     def residual(self, usage: Array, programs: Array, k: int) -> float:
         """Return ||X - usage @ programs||^2, entry by entry in float64."""

@@ -35,6 +35,8 @@ class RowProblem:
     scaled, inverse, shift_low
         -G / diag(G) with diagonal 0, 1 / diag(G) and the shift in the type of the factors; a zero
         diagonal gives an inverse of 0, so that the coordinate becomes 0.
+    signed
+        Whether w may be negative: the rows are then solved by least squares, without the ridge.
     """
 
     gram: npt.NDArray[np.float64]
@@ -45,6 +47,7 @@ class RowProblem:
     scaled: npt.NDArray[Any]
     inverse: npt.NDArray[Any]
     shift_low: npt.NDArray[Any]
+    signed: bool = False
 
     @classmethod
     def build(
@@ -56,11 +59,12 @@ class RowProblem:
         sweeps: int,
         exact: bool = False,
         ridge: float = 0.0,
+        signed: bool = False,
     ) -> RowProblem:
         """Scale the Gram matrix for the kernels; the diagonal grows by the share `ridge`."""
         k = gram.shape[0]
         added = np.zeros(k)
-        if exact:
+        if exact and not signed:
             diagonal = np.diag(gram)
             share = ridge or RIDGE[np.dtype(dtype).name]
             added = np.where(diagonal > 0, share * diagonal, 1.0)
@@ -79,6 +83,7 @@ class RowProblem:
             scaled=np.ascontiguousarray(scaled.astype(dtype)),
             inverse=inverse.astype(dtype),
             shift_low=shift.astype(dtype),
+            signed=signed,
         )
 
 

@@ -31,7 +31,12 @@ class ElasticNet:
     @property
     def active(self) -> bool:
         """Whether anything is penalised."""
-        return bool(self.l1.any() or self.l2.any())
+        return bool(self.components.any())
+
+    @property
+    def components(self) -> npt.NDArray[np.bool_]:
+        """Whether each component is penalised."""
+        return (self.l1 > 0) | (self.l2 > 0)
 
     def gram(self, gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return G with the penalty on its diagonal."""
@@ -63,19 +68,30 @@ class Penalties:
     Raises
     ------
     UsageError
-        If only one factor is penalised: scaling that factor down and the other one up would make
-        the penalty vanish, so that no minimum exists.
+        If only one factor of a component is penalised: scaling that factor down and the other one
+        up would make the penalty vanish, so that no minimum exists. Components whose scale is
+        `pinned`, by entries of their programs that are given, are free of that.
     """
 
     usage: ElasticNet
     programs: ElasticNet
+    pinned: npt.NDArray[np.bool_] | None = None
     active: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.usage.active != self.programs.active:
-            one, other = ("usage", "programs") if self.usage.active else ("programs", "usage")
+        usage, programs = self.usage.components, self.programs.components
+        lone = usage != programs
+        if self.pinned is not None:
+            lone &= ~self.pinned
+        if lone.any():
+            first = int(np.flatnonzero(lone)[0])
+            one, other = ("usage", "programs") if usage[first] else ("programs", "usage")
+            if usage.any() and programs.any():
+                what, both = f"of component {first} (counted from 0) only {one} is", "both, or none"
+            else:
+                what, both = f"only {one} is", "both"
             raise UsageError(
-                f"only {one} is penalised: shrinking it and growing {other} in step leaves the fit "
-                f"as it is and makes the penalty vanish. Penalise both (l2_{other} is enough)"
+                f"{what} penalised: shrinking it and growing {other} in step leaves the fit "
+                f"as it is and makes the penalty vanish. Penalise {both} (l2_{other} is enough)"
             )
-        object.__setattr__(self, "active", self.usage.active)
+        object.__setattr__(self, "active", bool(usage.any() or programs.any()))

@@ -23,6 +23,7 @@ from partwise.kernels import nnls
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.problem import RowProblem, Statistics
 from partwise.results import Status
+from partwise.solvers.given import Given
 from partwise.solvers.state import (
     Outcome,
     Settings,
@@ -61,6 +62,7 @@ class _Iterate:
     gram: npt.NDArray[np.float64]  # of `ahead`
     weight: float
     loss: float
+    given: Given | None
 
 
 def _sweeps(matrix: DataMatrix, k: int) -> int:
@@ -127,7 +129,7 @@ def fit_hals(
     k = settings.penalties.usage.l1.shape[0]
     sweeps = _sweeps(matrix, k)
     sampled = _start_on_sample(matrix, programs, settings, sweeps)
-    state = _Iterate(usage, programs, programs.copy(), gram_of(matrix, programs, k), _FIRST, np.inf)
+    state = _begin(matrix, usage, programs, settings)
     history: list[float] = []
     reseeds = np.zeros(k, np.int64)
     threshold = settings.tol
@@ -155,6 +157,14 @@ def fit_hals(
     return _outcome(state, status, history, final, n_iter, gradient, sampled)
 
 
+def _begin(matrix: DataMatrix, usage: Array, programs: Array, settings: Settings) -> _Iterate:
+    """Return the state before the first pass."""
+    k = settings.penalties.usage.l1.shape[0]
+    given = Given.build(matrix, settings.constraints, k)
+    gram = gram_of(matrix, programs, k)
+    return _Iterate(usage, programs, programs.copy(), gram, _FIRST, np.inf, given)
+
+
 def _start_on_sample(matrix: DataMatrix, programs: Array, settings: Settings, sweeps: int) -> int:
     """Take the first steps on a sample of the rows, in place; return how many.
 
@@ -170,7 +180,7 @@ def _start_on_sample(matrix: DataMatrix, programs: Array, settings: Settings, sw
     sample = matrix.sample(rows, k)
     start = sample.thin(p, k, programs.reshape(p, matrix.stride(k))[:, :k])
     usage = sample.thin(sample.shape[0], k)
-    state = _Iterate(usage, start, start.copy(), gram_of(sample, start, k), _FIRST, np.inf)
+    state = _begin(sample, usage, start, settings)
     history: list[float] = []
     while len(history) < _SAMPLE_STEPS and _decrease(history) > _SAMPLE_DECREASE:
         statistics = _pass(sample, state, settings, sweeps)
@@ -188,6 +198,7 @@ def _pass(matrix: DataMatrix, state: _Iterate, settings: Settings, sweeps: int) 
         dtype=matrix.dtype,
         sweeps=sweeps,
         exact=settings.exact,
+        signed=settings.constraints.signed == "usage",
     )
     return matrix.sweep(state.ahead, problem, state.usage)
 
@@ -204,9 +215,10 @@ def _advance(
         dtype=matrix.dtype,
         sweeps=sweeps,
         exact=settings.exact,
+        signed=settings.constraints.signed == "programs",
     )
     programs = state.ahead.copy()
-    gram = solve_programs(matrix, problem, statistics.cross, programs)
+    gram = solve_programs(matrix, problem, statistics.cross, programs, state.given)
     loss = _loss(matrix, settings, state.usage, programs, statistics, gram)
     if loss > state.loss:
         state.weight /= _DIVISOR
@@ -215,7 +227,7 @@ def _advance(
         step = programs - state.programs
         step *= matrix.dtype.type(state.weight)
         step += programs
-        state.ahead = np.maximum(step, 0, out=step)
+        state.ahead = step if problem.signed else np.maximum(step, 0, out=step)
         state.weight = min(_MOST, state.weight * _GROWTH)
         state.programs = programs
         state.loss = loss
@@ -244,18 +256,24 @@ def _reseed(
     k = reseeds.shape[0]
     dead = (np.diag(statistics.gram) == 0) | (np.diag(state.gram) == 0)
     dead &= reseeds < _RESEEDS
+    if state.given is not None:
+        dead &= ~state.given.entries.all(axis=0)
     if not dead.any() or dead.all():
         return
     stride = matrix.stride(k)
-    profile = statistics.cross.reshape(-1, stride)[:, :k].sum(axis=1, dtype=np.float64)
+    profile = np.abs(statistics.cross.reshape(-1, stride)[:, :k].sum(axis=1, dtype=np.float64))
     norm = np.sqrt(np.mean(np.diag(state.gram)[~dead]))
     usage = state.usage.reshape(-1, stride)
     for t in np.flatnonzero(dead):
         column = profile * rng.exponential(size=profile.shape[0])
+        if state.given is not None:
+            column[state.given.entries[:, t]] = 0
         length = np.linalg.norm(column)
         if length == 0:
             continue
         column *= norm / length
+        if state.given is not None:
+            column += state.given.known.reshape(-1, stride)[:, t]
         for flat in (state.programs, state.ahead):
             flat.reshape(-1, stride)[:, t] = column
         usage[:, t] = 0
@@ -268,8 +286,9 @@ def finish(
 ) -> tuple[Statistics, float]:
     """Scale the programs to sum 1 where nothing is penalised, and solve the usage exactly.
 
-    Both are changed in place. The scale comes first, so that the usage belongs to the programs as
-    they are given to the user, to the last bit.
+    Programs with negative entries get absolute values that sum to 1; programs with given entries
+    keep their scale. Both factors are changed in place. The scale comes first, so that the usage
+    belongs to the programs as they are given to the user, to the last bit.
 
     Returns
     -------
@@ -282,12 +301,17 @@ def finish(
     stride = matrix.stride(k)
     if not penalties.active:
         rows = programs.reshape(-1, stride)[:, :k]
-        sums = rows.sum(axis=0, dtype=np.float64)
-        scale = np.where(sums > 0, sums, 1.0).astype(matrix.dtype)
+        sums = np.abs(rows).sum(axis=0, dtype=np.float64)
+        free = (sums > 0) & ~settings.constraints.pinned(k)
+        scale = np.where(free, sums, 1.0).astype(matrix.dtype)
         rows /= scale
         usage.reshape(-1, stride)[:, :k] *= scale
-    statistics = matrix.sweep(programs, exact_problem(matrix, programs, penalties.usage), usage)
-    slope = projected_gradient(matrix, statistics, penalties.programs, programs)
+    signed = settings.constraints.signed == "usage"
+    problem = exact_problem(matrix, programs, penalties.usage, signed=signed)
+    statistics = matrix.sweep(programs, problem, usage)
+    slope = projected_gradient(
+        matrix, statistics, penalties.programs, programs, settings.constraints
+    )
     norm = float(np.sqrt(nnls.dot64(statistics.cross, statistics.cross)))
     return statistics, slope / norm if norm > 0 else 0.0
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from partwise.kernels import nnls
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.problem import RIDGE, RowProblem, Statistics, symmetric
-from partwise.objectives import ElasticNet, Penalties
+from partwise.objectives import Constraints, ElasticNet, Penalties
 from partwise.results import Status
+from partwise.solvers.given import Given, solve_signed
 from partwise.utils.threads import run_tasks
 
 __all__ = [
@@ -51,6 +52,8 @@ class Settings:
         Whether each half step is solved exactly (block principal pivoting) instead of by sweeps.
     sample
         Whether the first steps on many rows are taken on a sample of them.
+    constraints
+        Given programs, and which factor may be negative.
     """
 
     tol: float
@@ -58,6 +61,7 @@ class Settings:
     penalties: Penalties
     exact: bool = False
     sample: bool = True
+    constraints: Constraints = field(default_factory=Constraints)
 
 
 @dataclass
@@ -74,18 +78,31 @@ class Outcome:
 
 
 def solve_programs(
-    matrix: DataMatrix, problem: RowProblem, cross: Array, programs: Array
+    matrix: DataMatrix,
+    problem: RowProblem,
+    cross: Array,
+    programs: Array,
+    given: Given | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Update all programs in place from G = W^T W and B = X^T W; return H H^T (k x k)."""
+    """Update all programs in place from G = W^T W and B = X^T W; return H H^T (k x k).
+
+    Entries that are given stay as they are.
+    """
     k = problem.gram.shape[0]
     p = matrix.shape[1]
     stride = matrix.stride(k)
+    if problem.signed:
+        rows, right = (flat.reshape(p, stride)[:, :k] for flat in (programs, cross))
+        return solve_signed(problem, right, rows, None if given is None else given.entries)
     low = cross.astype(matrix.dtype) if cross.dtype != matrix.dtype else cross
     edges = [*range(0, p, _ROWS), p]
     grams = np.zeros((len(edges) - 1, k, k))
 
     def solve(task: int) -> None:
         first, count = edges[task], edges[task + 1] - edges[task]
+        if given is not None:
+            given.descend(problem, cross, programs, (first, count), grams[task])
+            return
         nnls.descend(
             nnls.ROW_LANES, problem.scaled, problem.inverse, problem.shift_low, problem.sweeps,
             low, programs, first, first, count, k, stride, stride, grams[task],
@@ -101,8 +118,10 @@ def solve_programs(
     return symmetric(grams.sum(axis=0))
 
 
-def exact_problem(matrix: DataMatrix, programs: Array, penalty: ElasticNet) -> RowProblem:
-    """Return the problem of the rows of the usage, to be solved exactly.
+def exact_problem(
+    matrix: DataMatrix, programs: Array, penalty: ElasticNet, *, signed: bool = False
+) -> RowProblem:
+    """Return the problem of the rows of the usage, which may be `signed`, to be solved exactly.
 
     The Gram matrix is formed in float64 from the programs as they are.
     """
@@ -115,6 +134,7 @@ def exact_problem(matrix: DataMatrix, programs: Array, penalty: ElasticNet) -> R
         sweeps=2,
         exact=True,
         ridge=RIDGE["float64"] if matrix.kind == "narrow" else 0.0,
+        signed=signed,
     )
 
 
@@ -130,23 +150,31 @@ def gram_of(matrix: DataMatrix, thin: Array, k: int) -> npt.NDArray[np.float64]:
 
 
 def projected_gradient(
-    matrix: DataMatrix, statistics: Statistics, penalty: ElasticNet, programs: Array
+    matrix: DataMatrix,
+    statistics: Statistics,
+    penalty: ElasticNet,
+    programs: Array,
+    constraints: Constraints,
 ) -> float:
     """Return the norm of the projected gradient of the loss with respect to the programs.
 
     The gradient is H^T W^T W - X^T W + penalty; where a program is zero only its negative part
-    counts.
+    counts, unless programs may be negative, and where it is given nothing does.
     """
     k = statistics.gram.shape[0]
     stride = matrix.stride(k)
     gram = penalty.gram(statistics.gram)
     rows = programs.reshape(-1, stride)[:, :k]
     cross = statistics.cross.reshape(-1, stride)[:, :k]
+    given = None if constraints.fixed is None else constraints.given(k, matrix.shape[1])
     total = 0.0
     for start in range(0, rows.shape[0], _ROWS):
         part = rows[start : start + _ROWS].astype(np.float64)
         slope = part @ gram - cross[start : start + _ROWS] + penalty.l1
-        slope[(part == 0) & (slope > 0)] = 0.0
+        if constraints.signed != "programs":
+            slope[(part == 0) & (slope > 0)] = 0.0
+        if given is not None:
+            slope[given[start : start + _ROWS]] = 0.0
         total += float(np.sum(slope * slope))
     return float(np.sqrt(total))
 
