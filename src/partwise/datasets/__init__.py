@@ -7,5 +7,12 @@ from partwise.datasets.neighborhoods import (
     simulate_neighborhoods,
     write_simulated,
 )
+from partwise.datasets.programs import SimulatedPrograms, simulate_programs
 
-__all__ = ["SimulatedTable", "simulate_neighborhoods", "write_simulated"]
+__all__ = [
+    "SimulatedPrograms",
+    "SimulatedTable",
+    "simulate_neighborhoods",
+    "simulate_programs",
+    "write_simulated",
+]
