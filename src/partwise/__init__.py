@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 #: public name -> (module, attribute)
 _PUBLIC: dict[str, tuple[str, str]] = {
+    "ConsensusNMF": ("partwise.factorize", "ConsensusNMF"),
+    "KNeighborsTransformer": ("partwise.graph.transformer", "KNeighborsTransformer"),
     "MiniBatchNMF": ("partwise.factorize", "MiniBatchNMF"),
     "NMF": ("partwise.factorize", "NMF"),
     "leiden": ("partwise.graph", "leiden"),
@@ -22,6 +24,9 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "simulate_neighborhoods": ("partwise.datasets", "simulate_neighborhoods"),
 }
 
+#: what scverse users type: AnnData in, AnnData out
+_ROOMS = ("pp", "tl", "pl", "get")
+
 __all__ = ["__version__", *sorted(_PUBLIC)]
 
 
@@ -31,7 +36,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(module), attribute)
         globals()[name] = value
         return value
-    if name in ("workflows", "datasets", "figures", "graph", "io", "metrics", "exceptions"):
+    rooms = ("prepare", "workflows", "datasets", "figures", "graph", "io", "metrics", "exceptions")
+    if name in (*rooms, *_ROOMS):
         return importlib.import_module(f"partwise.{name}")
     raise AttributeError(f"module 'partwise' has no attribute {name!r}")
 

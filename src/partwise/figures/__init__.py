@@ -5,6 +5,12 @@ from __future__ import annotations
 from partwise.figures.clusters import agreement_heatmap, cluster_sizes, embedding
 from partwise.figures.composition import composition
 from partwise.figures.factors import loss_curve, programs_heatmap, usage_by_cluster
+from partwise.figures.programs import (
+    coverage_bars,
+    explained_bars,
+    leading_features,
+    usage_maps,
+)
 from partwise.figures.style import (
     GREY,
     OKABE_ITO,
@@ -25,13 +31,17 @@ __all__ = [
     "cluster_sizes",
     "colors_for",
     "composition",
+    "coverage_bars",
     "display_name",
     "elide",
     "embedding",
+    "explained_bars",
+    "leading_features",
     "loss_curve",
     "message_figure",
     "palette",
     "programs_heatmap",
     "render",
     "usage_by_cluster",
+    "usage_maps",
 ]

@@ -1,0 +1,187 @@
+"""Where results stand in an AnnData: every name once, and how they are written and found.
+
+An AnnData is taken as it comes (`obs`, `var`, `obsm`, `varm`, `obsp`, `uns`); this module imports
+no anndata. Two styles are read, as scanpy has two for its own embeddings: the classic names of the
+default key (`X_nmf`, `NMF_loadings`), and one bare key for all (`obsm["mine"]`, `varm["mine"]`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from partwise.exceptions import DataError
+
+__all__ = [
+    "CONNECTIVITIES",
+    "DISTANCES",
+    "LEIDEN",
+    "LOADINGS",
+    "NEIGHBORS",
+    "NMF_KEY",
+    "SCHEMA_VERSION",
+    "USAGE",
+    "FitSlots",
+    "GraphSlots",
+    "find_fit",
+    "fit_record",
+    "fit_slots",
+    "graph_slots",
+    "plain",
+    "put",
+    "spread",
+]
+
+NMF_KEY = "nmf"
+USAGE, LOADINGS = "X_nmf", "NMF_loadings"
+NEIGHBORS, DISTANCES, CONNECTIVITIES = "neighbors", "distances", "connectivities"
+LEIDEN = "leiden"
+#: Version of what `uns["nmf"]` holds.
+SCHEMA_VERSION = 1
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class FitSlots:
+    """Names of a factorization: usage in `obsm`, programs in `varm`, record in `uns`."""
+
+    usage: str
+    loadings: str
+    record: str
+
+
+@dataclass(frozen=True)
+class GraphSlots:
+    """Names of a neighbour graph: two matrices in `obsp`, their record in `uns`."""
+
+    distances: str
+    connectivities: str
+    record: str
+
+
+def fit_slots(key: str = NMF_KEY) -> FitSlots:
+    """Return where a factorization of that key is written.
+
+    Examples
+    --------
+    >>> fit_slots("nmf")
+    FitSlots(usage='X_nmf', loadings='NMF_loadings', record='nmf')
+    >>> fit_slots("immune").usage
+    'immune'
+    """
+    if key == NMF_KEY:
+        return FitSlots(USAGE, LOADINGS, NMF_KEY)
+    return FitSlots(key, key, key)
+
+
+def graph_slots(key: str | None = None) -> GraphSlots:
+    """Return where a neighbour graph is written, as scanpy's `key_added` has it."""
+    if key is None or key == NEIGHBORS:
+        return GraphSlots(DISTANCES, CONNECTIVITIES, NEIGHBORS)
+    return GraphSlots(f"{key}_{DISTANCES}", f"{key}_{CONNECTIVITIES}", key)
+
+
+def find_fit(adata: Any, key: str = NMF_KEY) -> FitSlots:
+    """Return where the factorization of that key stands, in either style.
+
+    Raises
+    ------
+    DataError
+        If there is none; says what there is.
+    """
+    usages = dict.fromkeys((fit_slots(key).usage, f"X_{key}", key))
+    loadings = dict.fromkeys(
+        (fit_slots(key).loadings, f"{key}_loadings", f"{key.upper()}_loadings", key)
+    )
+    usage = next((name for name in usages if name in adata.obsm), None)
+    loading = next((name for name in loadings if name in adata.varm), None)
+    if usage is None or loading is None:
+        lacking = (
+            f"obsm[{next(iter(usages))!r}]"
+            if usage is None
+            else (f"varm[{next(iter(loadings))!r}]")
+        )
+        raise DataError(
+            f"there is no factorization {key!r}: {lacking} is missing (obsm has "
+            f"{_names(adata.obsm)}; varm has {_names(adata.varm)}). Run partwise.tl.nmf first, or "
+            "name its key"
+        )
+    return FitSlots(usage, loading, key)
+
+
+def put(slot: Any, name: str, value: Any) -> None:
+    """Write one slot; a view of an AnnData becomes a copy of its own, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*view.*")
+        slot[name] = value
+
+
+def spread(programs: Array, mask: npt.NDArray[np.bool_] | None, n_vars: int) -> Array:
+    """Return programs (k x p) as loadings (n_vars x k), NaN where a variable took no part."""
+    if mask is None:
+        return np.ascontiguousarray(programs.T)
+    loadings = np.full((n_vars, programs.shape[0]), np.nan, programs.dtype)
+    loadings[mask] = programs.T
+    return loadings
+
+
+def fit_record(model: Any, where: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `uns["nmf"]` holds of a fitted estimator; HDF5-safe."""
+    result: Any = getattr(model, "result_", None)
+    record: dict[str, Any] = {
+        "params": {**model.get_params(deep=False), **where},
+        "estimator": type(model).__name__,
+        "n_components": int(model.components_.shape[0]),
+        "loss": getattr(model, "loss", "frobenius"),
+        "schema_version": SCHEMA_VERSION,
+    }
+    if result is not None:
+        record |= {
+            "loss_trace": result.loss,
+            "n_iter": result.n_iter,
+            "converged": result.converged,
+            "status": result.status.advice,
+            "relative_error": result.relative_error,
+            "explained": result.explained,
+            "seed": result.seed,
+            "version": result.version,
+        }
+    return dict(plain(record))
+
+
+def plain(value: Any) -> Any:
+    """Return a value as types that HDF5 holds; None is left out of mappings.
+
+    Examples
+    --------
+    >>> plain({"a": None, "b/c": (1, 2), "d": "x"})
+    {'b_c': array([1, 2]), 'd': 'x'}
+    """
+    if isinstance(value, Mapping):
+        return {
+            str(name).replace("/", "_"): plain(item)
+            for name, item in value.items()
+            if item is not None
+        }
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        return value
+    if isinstance(value, np.ndarray | list | tuple):
+        items = list(value)
+        if all(isinstance(item, int | float | np.number | bool) for item in items) and items:
+            return np.asarray(items)
+        return np.array([str(item) for item in items], dtype=object)
+    return str(value)
+
+
+def _names(slot: Any) -> str:
+    return ", ".join(map(repr, slot)) or "nothing"
