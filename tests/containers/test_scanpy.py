@@ -48,7 +48,8 @@ def test_round_trip(fitted, tmp_path):
         back = anndata.read_h5ad(path, backed=mode)
         np.testing.assert_array_equal(back.obsm["X_nmf"], fitted.obsm["X_nmf"])
         assert back.uns["nmf"]["loss"] == "frobenius"
-        np.testing.assert_array_equal(back.uns["nmf"]["loss_trace"], fitted.uns["nmf"]["loss_trace"])
+        trace = fitted.uns["nmf"]["loss_trace"]
+        np.testing.assert_array_equal(back.uns["nmf"]["loss_trace"], trace)
         assert pw.get.usage(back).shape == (240, 3)
         if mode:
             back.file.close()

@@ -94,4 +94,5 @@ def _memberships(
     mean_of_all = distances.sum() / (n * (k + 1))
     floor = _LEAST_SHARE * np.where(rho > 0, mean_of_row, mean_of_all)
     sigma = np.maximum(sigma, np.maximum(floor, np.finfo(np.float64).tiny))
-    return np.exp(-gaps / sigma[:, None])
+    memberships: npt.NDArray[np.float64] = np.exp(-gaps / sigma[:, None])
+    return memberships

@@ -38,12 +38,13 @@ def variables(adata: Any, mask_var: Any) -> npt.NDArray[np.bool_] | None:
     """
     if mask_var is None:
         return None
+    values: npt.NDArray[Any]
     if isinstance(mask_var, str):
         if mask_var not in adata.var:
             raise UsageError(
                 f"mask_var: var has no column {mask_var!r}; it has {shown(list(adata.var))}"
             )
-        values = adata.var[mask_var].to_numpy()
+        values = np.asarray(adata.var[mask_var])
     else:
         values = np.asarray(mask_var)
     if values.shape != (adata.n_vars,):
