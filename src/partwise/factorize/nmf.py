@@ -79,7 +79,9 @@ class NMF(BaseNMF):
         scale of its program, which is then not made to sum to 1.
     signed : {None, "usage", "programs"}
         Semi-NMF: the factor that may be negative; X may then be negative, too. A signed factor is
-        solved by least squares. Signed programs have absolute values that sum to 1.
+        solved by least squares. Signed programs have absolute values that sum to 1. They can also
+        cancel each other while their usage grows without bound, which `l2_usage` and `l2_programs`
+        prevent.
     random_state : int, Generator, RandomState or None
         Seed.
     n_threads : int, optional
@@ -240,8 +242,18 @@ class NMF(BaseNMF):
             )
         self.reconstruction_err_ = self.result_.relative_error * float(np.sqrt(matrix.squared_norm))
         if best.status is Status.MAX_ITER and settings.tol > 0:
-            warnings.warn(Status.MAX_ITER.advice, ConvergenceWarning, stacklevel=3)
+            warnings.warn(self._advice(settings), ConvergenceWarning, stacklevel=3)
         return usage
+
+    def _advice(self, settings: Settings) -> str:
+        """Return what to do about a fit that did not converge."""
+        advice = Status.MAX_ITER.advice
+        if self.signed == "programs" and not settings.penalties.active:
+            advice += (
+                "; or set l2_usage and l2_programs: programs that may be negative can cancel each "
+                "other while their usage grows without bound"
+            )
+        return advice
 
     def _check_parameters(self, W: Array | None, H: Array | None) -> None:
         if self.solver not in SOLVERS:
