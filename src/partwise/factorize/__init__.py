@@ -1,6 +1,22 @@
 """Estimators with scikit-learn's grammar."""
 
+from partwise.factorize._consensus_programs import consensus_programs
+from partwise.factorize._consensus_ranks import consensus_ranks
+from partwise.factorize._consensus_record import Consensus, ConsensusRanks
+from partwise.factorize._consensus_refit import gene_scores, refit_programs, top_genes
+from partwise.factorize.consensus import ConsensusNMF
 from partwise.factorize.minibatch import MiniBatchNMF
 from partwise.factorize.nmf import NMF
 
-__all__ = ["NMF", "MiniBatchNMF"]
+__all__ = [
+    "NMF",
+    "Consensus",
+    "ConsensusNMF",
+    "ConsensusRanks",
+    "MiniBatchNMF",
+    "consensus_programs",
+    "consensus_ranks",
+    "gene_scores",
+    "refit_programs",
+    "top_genes",
+]
