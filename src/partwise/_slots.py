@@ -15,17 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partwise.exceptions import DataError
+from partwise.exceptions import DataError, UsageError
 
 __all__ = [
     "CONNECTIVITIES",
     "DISTANCES",
     "LEIDEN",
     "LOADINGS",
+    "LOG1P",
     "NEIGHBORS",
     "NMF_KEY",
+    "OVERDISPERSION",
     "SCHEMA_VERSION",
     "USAGE",
+    "VARIABLE",
     "FitSlots",
     "GraphSlots",
     "find_fit",
@@ -35,12 +38,14 @@ __all__ = [
     "plain",
     "put",
     "spread",
+    "target",
 ]
 
 NMF_KEY = "nmf"
 USAGE, LOADINGS = "X_nmf", "NMF_loadings"
 NEIGHBORS, DISTANCES, CONNECTIVITIES = "neighbors", "distances", "connectivities"
 LEIDEN = "leiden"
+VARIABLE, OVERDISPERSION, LOG1P = "highly_variable", "overdispersion", "log1p"
 #: Version of what `uns["nmf"]` holds.
 SCHEMA_VERSION = 1
 
@@ -153,6 +158,26 @@ def fit_record(model: Any, where: Mapping[str, Any]) -> dict[str, Any]:
             "version": result.version,
         }
     return dict(plain(record))
+
+
+def target(adata: Any, copy: bool) -> Any:
+    """Return the AnnData to write to: itself, or a copy of it.
+
+    Raises
+    ------
+    UsageError
+        If it is in a file and would have to be copied.
+    """
+    if not copy:
+        if adata.is_view and adata.isbacked:
+            raise UsageError(
+                "this is a view of an AnnData in a file, to which nothing can be written: load it "
+                "with .to_memory() first"
+            )
+        return adata
+    if adata.isbacked:
+        raise UsageError("copy=True would copy the file: leave it out, or use .to_memory() first")
+    return adata.copy()
 
 
 def plain(value: Any) -> Any:

@@ -79,7 +79,7 @@ def nmf(
     from partwise.factorize import NMF, MiniBatchNMF
     from partwise.io.containers import matrix_of, variables
 
-    adata = _target(adata, copy)
+    adata = _slots.target(adata, copy)
     mask = variables(adata, mask_var)
     estimator = MiniBatchNMF if settings.get("solver") == "minibatch" else NMF
     if estimator is MiniBatchNMF:
@@ -153,7 +153,7 @@ def project(
     from partwise.factorize.projection import restrict, row_fit
     from partwise.io.containers import matrix_of
 
-    adata = _target(adata, copy)
+    adata = _slots.target(adata, copy)
     found = restrict(_model(model, key), [str(name) for name in adata.var_names])
     found.coverage.require(min_coverage)
     kept = np.zeros(adata.n_vars, bool)
@@ -233,7 +233,7 @@ def neighbors(
     from partwise.graph.graphs import distance_matrix, neighbor_weights
     from partwise.graph.neighbors import neighbors as search
 
-    adata = _target(adata, copy)
+    adata = _slots.target(adata, copy)
     if use_rep not in adata.obsm:
         raise UsageError(f"obsm has no {use_rep!r}; it has {', '.join(map(repr, adata.obsm))}")
     if n_neighbors < 2:
@@ -316,7 +316,7 @@ def leiden(
     """
     from partwise.graph.leiden import leiden as communities
 
-    adata = _target(adata, copy)
+    adata = _slots.target(adata, copy)
     found = communities(
         _connectivities(adata, neighbors_key),
         resolution,
@@ -332,20 +332,6 @@ def leiden(
     }
     _write_clusters(adata, found, key_added, params)
     return adata if copy else None
-
-
-def _target(adata: AnnData, copy: bool) -> AnnData:
-    """Return the AnnData to write to."""
-    if not copy:
-        if adata.is_view and adata.isbacked:
-            raise UsageError(
-                "this is a view of an AnnData in a file, to which nothing can be written: load it "
-                "with .to_memory() first"
-            )
-        return adata
-    if adata.isbacked:
-        raise UsageError("copy=True would copy the file: leave it out, or use .to_memory() first")
-    return adata.copy()
 
 
 def _model(model: Any, key: str) -> Any:
