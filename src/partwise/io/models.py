@@ -223,7 +223,8 @@ def _check_shapes(model: Any) -> None:
         raise ValueError("the programs are not an array of floats")
     if programs.ndim != 2 or programs.shape[1] != model.n_features_in_:
         raise ValueError("the programs do not fit the number of features")
-    if not np.all((programs >= 0) & (programs < np.inf)):
+    least = -np.inf if getattr(model, "signed", None) == "programs" else 0
+    if not np.all(np.isfinite(programs) & (programs >= least)):
         raise ValueError("the programs have negative or missing values")
     k, p = programs.shape
     names = getattr(model, "feature_names_in_", None)
