@@ -16,6 +16,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "KNeighborsTransformer": ("partwise.graph.transformer", "KNeighborsTransformer"),
     "MiniBatchNMF": ("partwise.factorize", "MiniBatchNMF"),
     "NMF": ("partwise.factorize", "NMF"),
+    "Speckle": ("partwise.matrix.masks", "Speckle"),
     "leiden": ("partwise.graph", "leiden"),
     "load": ("partwise.io", "load_model"),
     "neighbors": ("partwise.graph", "neighbors"),

@@ -51,15 +51,6 @@ def complaint(X, message, *, estimator=NMF, error=DataError, exact=True):
 )
 @BOTH
 class TestValues:
-    def test_nan(self, estimator, kind):
-        X = with_value(np.nan, (31, 2), (38, 1), kind=kind)
-        complaint(
-            X,
-            "Input X contains NaN: first at row 31, column 2 (counted from 0), "
-            f"{self.found(kind)} in all. Fill or drop them; {estimator.__name__} does not guess",
-            estimator=estimator,
-        )
-
     def test_infinite(self, estimator, kind):
         X = with_value(np.inf, (31, 2), (38, 1), kind=kind)
         complaint(
@@ -121,15 +112,6 @@ class TestTooLarge:
 
 @BOTH
 class TestKinds:
-    def test_masked(self, estimator):
-        X = np.ma.masked_less(good(), 0.1)
-        complaint(
-            X,
-            f"{estimator.__name__} got a masked array; masked entries would be taken as values. "
-            "Fill them, or drop their rows or columns",
-            estimator=estimator,
-        )
-
     def test_masked_without_a_mask_is_an_array(self, estimator):
         model = estimator(2, random_state=0, max_iter=3, tol=0).fit(np.ma.array(good()))
         same = estimator(2, random_state=0, max_iter=3, tol=0).fit(good())

@@ -11,8 +11,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted
 
 from partwise.exceptions import PartwiseWarning, UsageError
-from partwise.factorize._checks import check_count, check_data
+from partwise.factorize._checks import check_count
+from partwise.factorize._masking import check_observed, warn_unseen
+from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
+from partwise.matrix.problem import Statistics
 from partwise.matrix.thin import thin_rows
 from partwise.objectives import Constraints, ElasticNet, Penalties
 from partwise.results import Factorization
@@ -34,16 +37,19 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     n_features_in_: int
     result_: Factorization
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any, *, mask: Any = None, weights: Any = None) -> Array:
         """Return the usage of the fitted programs by new observations.
 
         Each row solves min over w >= 0 of 1/2 ||x - w H||^2 plus the penalty of the usage,
-        exactly, by block principal pivoting.
+        exactly, by block principal pivoting; over its observed entries, by their weights. A row
+        without any gets a usage of 0.
 
         Parameters
         ----------
         X : array-like, sparse matrix or block source, n x p
             Observations with the features of the fit.
+        mask, weights
+            Entries that are hidden or count less, as in `fit`; NaN is hidden.
 
         Returns
         -------
@@ -53,20 +59,28 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         DataError
-            If X does not fit the model or has negative or missing values.
+            If X does not fit the model, or has negative or infinite values that are not hidden.
         """
         check_is_fitted(self)
-        X = check_data(self, X, reset=False, dtype=self.components_.dtype)
         k = self.components_.shape[0]
         with single_thread_blas():
-            matrix = self._matrix(X, k)
-            usage = matrix.thin(matrix.shape[0], k)
-            programs = matrix.thin(matrix.shape[1], k, self.components_.T)
-            problem = exact_problem(
-                matrix, programs, self._penalties(k).usage, signed=self._signed == "usage"
-            )
-            matrix.sweep(programs, problem, usage)
+            matrix, usage, _, statistics = self._project(X, mask, weights)
+        warn_unseen(statistics.unseen)
         return thin_rows(usage, matrix.stride(k), k).copy()
+
+    def _project(
+        self, X: Any, mask: Any, weights: Any
+    ) -> tuple[DataMatrix, Array, Array, Statistics]:
+        """Solve the usage of new observations; return it and the programs as flat thin matrices."""
+        dtype = self.components_.dtype
+        X, hidden = check_observed(self, X, mask, weights, reset=False, dtype=dtype)
+        k = self.components_.shape[0]
+        matrix = self._matrix(X, k, hidden)
+        usage = matrix.thin(matrix.shape[0], k)
+        programs = matrix.thin(matrix.shape[1], k, self.components_.T)
+        signed = self._signed == "usage"
+        problem = exact_problem(matrix, programs, self._penalties(k).usage, signed=signed)
+        return matrix, usage, programs, matrix.sweep(programs, problem, usage)
 
     def inverse_transform(self, X: Any) -> Array:
         """Return usage @ programs, n x p.
@@ -90,7 +104,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         product: Array = usage @ self.components_
         return product
 
-    def score(self, X: Any, y: object = None) -> float:
+    def score(self, X: Any, y: object = None, *, mask: Any = None, weights: Any = None) -> float:
         """Return the share of ||X||^2 that the model explains: 1 - ||X - W H||^2 / ||X||^2.
 
         Parameters
@@ -99,6 +113,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             Observations; their usage W is found by `transform`.
         y : ignored
             For scikit-learn's grammar.
+        mask, weights
+            Entries that are left out of both sums or count less in them, as in `fit`.
 
         Returns
         -------
@@ -106,16 +122,9 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             1 is exact, 0 is what all zeros reach.
         """
         check_is_fitted(self)
-        X = check_data(self, X, reset=False, dtype=self.components_.dtype)
         k = self.components_.shape[0]
         with single_thread_blas():
-            matrix = self._matrix(X, k)
-            usage = matrix.thin(matrix.shape[0], k)
-            programs = matrix.thin(matrix.shape[1], k, self.components_.T)
-            problem = exact_problem(
-                matrix, programs, self._penalties(k).usage, signed=self._signed == "usage"
-            )
-            statistics = matrix.sweep(programs, problem, usage)
+            matrix, usage, programs, statistics = self._project(X, mask, weights)
             rest = residual(matrix, statistics, usage, programs, self._penalties(k))
         norm = matrix.squared_norm
         return 1.0 if norm == 0 else 1.0 - rest / norm
@@ -124,8 +133,9 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _n_features_out(self) -> int:
         return int(self.components_.shape[0])
 
-    def _matrix(self, X: Any, k: int) -> DataMatrix:
-        return DataMatrix(X, k, dtype=np.dtype(X.dtype), n_threads=resolve_threads(self.n_threads))
+    def _matrix(self, X: Any, k: int, hidden: Hidden | None = None) -> DataMatrix:
+        n_threads = resolve_threads(self.n_threads)
+        return DataMatrix(X, k, dtype=np.dtype(X.dtype), n_threads=n_threads, hidden=hidden)
 
     @property
     def _signed(self) -> str | None:
@@ -164,5 +174,6 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = self._signed is None
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

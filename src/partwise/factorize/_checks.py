@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.utils.validation import validate_data
 
 from partwise.exceptions import DataError, UsageError
+from partwise.matrix.masks import Source
 from partwise.matrix.sources import Block, BlockSource
 from partwise.objectives import ElasticNet
 from partwise.solvers.state import Settings
@@ -29,6 +30,8 @@ Array = npt.NDArray[Any]
 
 #: Values outside this range would overflow, or vanish, when squared in float32.
 _LARGEST = 1e17
+#: Entries that are looked at together.
+_CELLS = 2**21
 
 
 def is_source(X: object) -> bool:
@@ -39,24 +42,37 @@ def is_source(X: object) -> bool:
 class _CheckedSource:
     """A block source whose blocks are checked as they pass."""
 
-    def __init__(self, source: BlockSource, owner: str, dtype: np.dtype[Any], signed: bool) -> None:
+    def __init__(
+        self,
+        source: BlockSource,
+        owner: str,
+        dtype: np.dtype[Any],
+        signed: bool,
+        hidden: Source | None,
+    ) -> None:
         self.shape = source.shape
         self.dtype = dtype
         self._source = source
         self._owner = owner
         self._signed = signed
+        self._hidden = hidden
 
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
         """Yield the source's blocks, checked and in the type of the fit."""
         for first, block in self._source.blocks(start, stop):
             if block.dtype != self.dtype:
-                block = block.astype(self.dtype)
-            _check_values(block, self._owner, first, self._signed)
+                with np.errstate(over="ignore", invalid="ignore"):  # looked at in the next line
+                    block = block.astype(self.dtype)
+            _check_values(block, self._owner, first, self._signed, self._hidden)
             yield first, block
 
 
-def check_data(estimator: Any, X: Any, *, reset: bool, dtype: Any = None) -> Any:
+def check_data(
+    estimator: Any, X: Any, *, reset: bool, dtype: Any = None, hidden: Source | None = None
+) -> Any:
     """Return X as a dense array, CSR matrix or checked block source of float32 or float64.
+
+    Entries that are `hidden` may be anything; without it NaN is refused, too.
 
     Raises
     ------
@@ -67,26 +83,29 @@ def check_data(estimator: Any, X: Any, *, reset: bool, dtype: Any = None) -> Any
     name = type(estimator).__name__
     kinds = [np.dtype(dtype)] if dtype is not None else [np.float32, np.float64]
     if is_source(X):
-        return _check_source(estimator, X, reset=reset, kinds=kinds)
+        return _check_source(estimator, X, reset=reset, kinds=kinds, hidden=hidden)
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise DataError(
             f"{name} got a masked array; masked entries would be taken as values. "
             "Fill them, or drop their rows or columns"
         )
-    X = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        accept_sparse="csr",
-        dtype=kinds,
-        ensure_all_finite=False,
-        ensure_min_samples=2 if reset else 1,
-    )
-    _check_values(X, name, 0, getattr(estimator, "signed", None) is not None)
+    with np.errstate(over="ignore", invalid="ignore"):  # float64 to float32; looked at below
+        X = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=kinds,
+            ensure_all_finite=False,
+            ensure_min_samples=2 if reset else 1,
+        )
+    _check_values(X, name, 0, getattr(estimator, "signed", None) is not None, hidden)
     return X
 
 
-def _check_source(estimator: Any, X: BlockSource, *, reset: bool, kinds: list[Any]) -> Any:
+def _check_source(
+    estimator: Any, X: BlockSource, *, reset: bool, kinds: list[Any], hidden: Source | None
+) -> Any:
     n, p = X.shape
     if reset:
         estimator.n_features_in_ = p
@@ -104,10 +123,12 @@ def _check_source(estimator: Any, X: BlockSource, *, reset: bool, kinds: list[An
         )
     dtype = np.dtype(kinds[0] if len(kinds) == 1 or X.dtype != np.float64 else np.float64)
     signed = getattr(estimator, "signed", None) is not None
-    return _CheckedSource(X, type(estimator).__name__, dtype, signed)
+    return _CheckedSource(X, type(estimator).__name__, dtype, signed, hidden)
 
 
-def _check_values(X: Any, name: str, first_row: int, signed: bool) -> None:
+def _check_values(
+    X: Any, name: str, first_row: int, signed: bool, hidden: Source | None = None
+) -> None:
     """Refuse values that no factorization can represent, naming the first place."""
     values = X.data if sp.issparse(X) else X
     if values.size == 0:
@@ -116,20 +137,43 @@ def _check_values(X: Any, name: str, first_row: int, signed: bool) -> None:
     largest = _LARGEST if values.dtype == np.float32 else 1e150
     if low >= (-largest if signed else 0) and high <= largest:
         return
+    seen = np.True_ if hidden is None else _seen(X, first_row, hidden)
     with np.errstate(invalid="ignore"):
         for what, found in (
             ("NaN", np.isnan),
             ("inf", np.isinf),
             ("Negative values", lambda v: v < (-np.inf if signed else 0)),
         ):
-            bad = found(values)
+            bad = found(values) & seen
             if bad.any():
                 row, column = _first_place(X, bad)
                 raise DataError(_complaint(what, name, row + first_row, column, values, bad))
-    raise DataError(
-        f"the largest value is {max(high, -low):.3g}, whose square overflows {values.dtype}: "
-        "divide the data by a constant, or pass float64"
-    )
+    top = float(np.max(np.abs(values), where=seen, initial=0.0))
+    if top > largest:
+        raise DataError(
+            f"the largest value is {top:.3g}, whose square overflows {values.dtype}: "
+            "divide the data by a constant, or pass float64"
+        )
+
+
+def _seen(X: Any, first_row: int, hidden: Source) -> npt.NDArray[np.bool_]:
+    """Return which values of X (the stored ones, if sparse) are not hidden."""
+    n, p = X.shape
+    step = max(1, _CELLS // max(1, p))
+    parts = []
+    for start in range(0, n, step):
+        block = X[start : start + step]
+        seen = np.ones(block.shape, bool)
+        deficits = hidden.of(block, first_row + start)
+        if deficits is not None:
+            gone = slice(None) if deficits.values is None else deficits.values == 1
+            rows = np.repeat(np.arange(block.shape[0]), np.diff(deficits.indptr))
+            seen[rows[gone], deficits.columns[gone]] = False
+        if sp.issparse(block):
+            rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+            seen = seen[rows, block.indices]
+        parts.append(seen)
+    return np.concatenate(parts)
 
 
 def _first_place(X: Any, bad: Array) -> tuple[int, int]:

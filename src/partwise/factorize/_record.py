@@ -31,7 +31,7 @@ def in_order(
     stride = matrix.stride(k)
     usage = thin_rows(outcome.usage, stride, k)
     programs = thin_rows(outcome.programs, stride, k)
-    cross = thin_rows(outcome.statistics.cross, stride, k)
+    cross = thin_rows(outcome.statistics.seen, stride, k)
     explained = np.einsum("pk,pk->k", cross, programs, dtype=np.float64)
     explained /= max(matrix.squared_norm, np.finfo(float).tiny)
     order = np.arange(k)

@@ -14,8 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from partwise.exceptions import UsageError
 from partwise.factorize._base import BaseNMF
-from partwise.factorize._checks import check_count, check_data, check_number, check_start, is_source
+from partwise.factorize._checks import check_count, check_number, check_start, is_source
+from partwise.factorize._masking import check_observed, check_seen
 from partwise.factorize._record import in_order, record
+from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
 from partwise.objectives import Penalties
 from partwise.results import Status
@@ -124,9 +126,17 @@ class MiniBatchNMF(BaseNMF):
         self.random_state = random_state
         self.n_threads = n_threads
 
-    def fit(self, X: Any, y: object = None, *, callback: Callback | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: object = None,
+        *,
+        mask: Any = None,
+        weights: Any = None,
+        callback: Callback | None = None,
+    ) -> Self:
         """Fit the programs; parameters as in `NMF.fit`, `callback` gets (epoch, loss per row)."""
-        self._fit(X, None, callback)
+        self._fit(X, None, mask, weights, callback)
         return self
 
     def fit_transform(
@@ -136,6 +146,8 @@ class MiniBatchNMF(BaseNMF):
         W: Array | None = None,
         H: Array | None = None,
         *,
+        mask: Any = None,
+        weights: Any = None,
         callback: Callback | None = None,
     ) -> Array:
         """Fit the programs and return the usage, exact for them.
@@ -150,6 +162,8 @@ class MiniBatchNMF(BaseNMF):
             Refused: the usage of a batch is solved from the programs, so that a start has no use.
         H : array, k x p, optional
             The start of the programs where init="custom".
+        mask, weights
+            Entries that are hidden or count less, as in `NMF.fit`.
         callback : callable, optional
             Called with (epoch, smoothed loss per row) after each epoch.
 
@@ -160,7 +174,7 @@ class MiniBatchNMF(BaseNMF):
         """
         if W is not None:
             raise UsageError("MiniBatchNMF takes a start H, not W: usage follows from the programs")
-        return self._fit(X, H, callback)
+        return self._fit(X, H, mask, weights, callback)
 
     def partial_fit(self, X: Any, y: object = None, H: Array | None = None) -> Self:
         """Take one batch of rows in.
@@ -168,7 +182,7 @@ class MiniBatchNMF(BaseNMF):
         Parameters
         ----------
         X : array-like, sparse matrix or block source, n x p
-            A batch.
+            A batch; NaN and the mask of a masked array hide entries.
         y : ignored
             For scikit-learn's grammar.
         H : array, k x p, optional
@@ -182,10 +196,10 @@ class MiniBatchNMF(BaseNMF):
         first = not hasattr(self, "_online")
         self._check_parameters(H if first else None, first=first)
         dtype = None if first else self.components_.dtype
-        X = check_data(self, X, reset=first, dtype=dtype)
+        X, hidden = check_observed(self, X, None, None, reset=first, dtype=dtype)
         k = self._count(X.shape) if first else self.components_.shape[0]
         with single_thread_blas():
-            batch = self._matrix(X, k)
+            batch = self._matrix(X, k, hidden)
             if first:
                 self._online = self._begin(batch, k, H)
             step(self._online, batch, self._penalties(k), self.forget_factor)
@@ -198,8 +212,10 @@ class MiniBatchNMF(BaseNMF):
         p = matrix.shape[1]
         if H is not None:
             return Online.start(check_start(H, (k, p), "H").T.astype(matrix.dtype))
-        programs = initialize(matrix, k, self.init, generator(self.random_state))[1]
-        return Online.start(programs.reshape(p, matrix.stride(k))[:, :k])
+        flat = initialize(matrix, k, self.init, generator(self.random_state))[1]
+        programs = flat.reshape(p, matrix.stride(k))[:, :k]
+        programs[matrix.unseen[1]] = 0
+        return Online.start(programs)
 
     def _check_parameters(self, H: Array | None, *, first: bool = True) -> None:
         if self.init not in (*INITS, "custom"):
@@ -212,10 +228,12 @@ class MiniBatchNMF(BaseNMF):
         if self.max_no_improvement is not None:
             check_count(self.max_no_improvement, "max_no_improvement")
 
-    def _fit(self, X: Any, H: Array | None, callback: Callback | None) -> Array:
+    def _fit(
+        self, X: Any, H: Array | None, mask: Any, weights: Any, callback: Callback | None
+    ) -> Array:
         begun = time.perf_counter()
         self._check_parameters(H)
-        X = check_data(self, X, reset=True)
+        X, hidden = check_observed(self, X, mask, weights, reset=True)
         k = self._count(X.shape)
         settings = Settings(
             tol=check_number(self.tol, "tol"),
@@ -223,9 +241,10 @@ class MiniBatchNMF(BaseNMF):
             penalties=self._penalties(k),
         )
         with single_thread_blas():
-            matrix = self._matrix(X, k)
+            matrix = self._matrix(X, k, hidden)
+            check_seen(matrix)
             self._online = self._begin(matrix, k, H)
-            status, history, epochs = self._epochs(X, k, settings, callback)
+            status, history, epochs = self._epochs(X, hidden, k, settings, callback)
             outcome = self._close(matrix, settings, status, history, epochs)
             usage, programs, explained, order = in_order(matrix, outcome)
             self._online = self._online.as_given(programs.T, order)
@@ -242,7 +261,7 @@ class MiniBatchNMF(BaseNMF):
         return usage
 
     def _epochs(
-        self, X: Any, k: int, settings: Settings, callback: Callback | None
+        self, X: Any, hidden: Hidden, k: int, settings: Settings, callback: Callback | None
     ) -> tuple[Status, list[float], int]:
         """Run batches until the smoothed loss stands still; return why, the losses, the epochs."""
         n = X.shape[0]
@@ -250,8 +269,8 @@ class MiniBatchNMF(BaseNMF):
         smooth, best, stale = np.inf, np.inf, 0
         history: list[float] = []
         for epoch in range(1, settings.max_iter + 1):
-            for rows in _batches(X, self.batch_size):
-                batch = self._matrix(rows, k)
+            for start, rows in _batches(X, self.batch_size):
+                batch = self._matrix(rows, k, hidden.shifted(start))
                 loss = step(self._online, batch, settings.penalties, self.forget_factor)
                 smooth = loss if not np.isfinite(smooth) else smooth + alpha * (loss - smooth)
                 stale = 0 if smooth < best else stale + 1
@@ -296,16 +315,18 @@ def _loss(matrix: DataMatrix, fit: float, programs: Array, penalties: Penalties,
     return max(0.5 * (matrix.squared_norm - fit), 0.0) + penalty
 
 
-def _batches(X: Any, size: int) -> Iterator[Any]:
-    """Yield batches of rows in order, whatever X is."""
+def _batches(X: Any, size: int) -> Iterator[tuple[int, Any]]:
+    """Yield (first row, batch of rows) in order, whatever X is."""
     n = X.shape[0]
     if not is_source(X):
         for start in range(0, n, size):
-            yield X[start : start + size]
+            yield start, X[start : start + size]
         return
     for start in range(0, n, size):
         blocks = [block for _, block in X.blocks(start, min(n, start + size))]
         if len(blocks) == 1:
-            yield blocks[0]
+            yield start, blocks[0]
+        elif sp.issparse(blocks[0]):
+            yield start, sp.vstack(blocks, "csr")
         else:
-            yield sp.vstack(blocks, "csr") if sp.issparse(blocks[0]) else np.concatenate(blocks)
+            yield start, np.concatenate(blocks)

@@ -15,11 +15,11 @@ from partwise.exceptions import UsageError
 from partwise.factorize._base import BaseNMF
 from partwise.factorize._checks import (
     check_count,
-    check_data,
     check_number,
     check_start,
     check_together,
 )
+from partwise.factorize._masking import check_observed, check_seen
 from partwise.factorize._record import in_order, record
 from partwise.matrix.matrix import DataMatrix
 from partwise.objectives import Constraints
@@ -47,7 +47,8 @@ class NMF(BaseNMF):
         1/2 ||X - W H||^2 + l1_usage sum(W) + l2_usage/2 ||W||^2
                           + l1_programs sum(H) + l2_programs/2 ||H||^2
 
-    Each iteration reads X once; the usage that is returned is the exact minimiser for the
+    Entries that are hidden (NaN, or by a mask) are left out of the first sum, and entry weights
+    enter it. Each iteration reads X once; the usage that is returned is the exact minimiser for the
     returned programs, so that `fit_transform(X)` and `transform(X)` agree. Programs are sorted by
     the share of ||X||^2 that they explain and, where nothing is penalised, sum to 1. The same
     seed gives the same bits for any number of threads. From 32,768 rows on, the first steps are
@@ -94,7 +95,7 @@ class NMF(BaseNMF):
     n_components_ : int
         Number of programs.
     reconstruction_err_ : float
-        ||X - W H||.
+        ||X - W H||, over the observed entries and by their weights.
     n_iter_ : int
         Passes of the start that was kept.
     result_ : Factorization
@@ -154,7 +155,15 @@ class NMF(BaseNMF):
         self.random_state = random_state
         self.n_threads = n_threads
 
-    def fit(self, X: Any, y: object = None, *, callback: Callback | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: object = None,
+        *,
+        mask: Any = None,
+        weights: Any = None,
+        callback: Callback | None = None,
+    ) -> Self:
         """Fit the programs.
 
         Parameters
@@ -163,6 +172,12 @@ class NMF(BaseNMF):
             Non-negative observations.
         y : ignored
             For scikit-learn's grammar.
+        mask : bool array or sparse matrix, n x p, or Speckle, optional
+            Entries to hide: True, or non-zero. Their values, which may be anything, do not
+            influence the fit. NaN in X and the mask of a masked array hide entries, too.
+        weights : array, n x p (or n x 1, or 1 x p), optional
+            How much each entry counts: finite, not negative; 0 hides. They are divided by the
+            largest of them, so that only their ratios matter.
         callback : callable, optional
             Called with (pass, loss) after each pass.
 
@@ -171,7 +186,7 @@ class NMF(BaseNMF):
         NMF
             The fitted estimator.
         """
-        self._fit(X, None, None, callback)
+        self._fit(X, None, None, mask, weights, callback)
         return self
 
     def fit_transform(
@@ -181,6 +196,8 @@ class NMF(BaseNMF):
         W: Array | None = None,
         H: Array | None = None,
         *,
+        mask: Any = None,
+        weights: Any = None,
         callback: Callback | None = None,
     ) -> Array:
         """Fit the programs and return the usage.
@@ -193,6 +210,8 @@ class NMF(BaseNMF):
             For scikit-learn's grammar.
         W, H : arrays, n x k and k x p, optional
             The start where init="custom"; without W it is solved from H.
+        mask, weights
+            As in `fit`.
         callback : callable, optional
             Called with (pass, loss) after each pass.
 
@@ -204,16 +223,25 @@ class NMF(BaseNMF):
         Raises
         ------
         DataError
-            If X has negative, missing or infinite values, or too few rows or columns.
+            If X has negative or infinite values that are not hidden, too few rows or columns, or
+            no entry that is not hidden.
         UsageError
             If a parameter cannot be used.
         """
-        return self._fit(X, W, H, callback)
+        return self._fit(X, W, H, mask, weights, callback)
 
-    def _fit(self, X: Any, W: Array | None, H: Array | None, callback: Callback | None) -> Array:
+    def _fit(
+        self,
+        X: Any,
+        W: Array | None,
+        H: Array | None,
+        mask: Any,
+        weights: Any,
+        callback: Callback | None,
+    ) -> Array:
         begun = time.perf_counter()
         self._check_parameters(W, H)
-        X = check_data(self, X, reset=True)
+        X, hidden = check_observed(self, X, mask, weights, reset=True)
         k = self._count(X.shape)
         settings = Settings(
             tol=check_number(self.tol, "tol"),
@@ -225,7 +253,8 @@ class NMF(BaseNMF):
         check_together(settings, X.dtype)
         rng = generator(self.random_state)
         with single_thread_blas():
-            matrix = self._matrix(X, k)
+            matrix = self._matrix(X, k, hidden)
+            check_seen(matrix, signed=self.signed)
             best: Outcome | None = None
             for start in range(self.n_init):
                 usage, programs = self._start(matrix, k, start, rng, W, H, settings)

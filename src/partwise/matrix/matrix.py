@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from partwise.matrix.held import HeldPanel
+from partwise.matrix.masks import Hidden, Listed, Source, balanced, none_of, without_hidden
 from partwise.matrix.panels import NARROW, Panel, make_panel, stride_for
 from partwise.matrix.problem import RowProblem, Statistics
 from partwise.matrix.signed import EXACT_STEPS, least_squares, ridge_inverse
@@ -62,22 +64,43 @@ class DataMatrix:
         Type of the data and the factors.
     n_threads
         Threads for each pass.
+    hidden
+        Which entries are hidden or count less; NaN is hidden in any case. All sums are then over
+        the observed entries, by weight.
     """
 
-    def __init__(self, x: Any, k: int, *, dtype: np.dtype[Any], n_threads: int) -> None:
+    def __init__(
+        self,
+        x: Any,
+        k: int,
+        *,
+        dtype: np.dtype[Any],
+        n_threads: int,
+        hidden: Source | None = None,
+    ) -> None:
         self.shape = (int(x.shape[0]), int(x.shape[1]))
         self.dtype = np.dtype(dtype)
         self.n_threads = n_threads
         self._x = x
+        self._hidden = Hidden() if hidden is None else hidden
         self._streamed = not (sp.issparse(x) or isinstance(x, np.ndarray))
         self.kind = self._kind(k)
         self._edges = _panel_edges(*self.shape, self.kind)
-        self._kept: list[Panel] | None = None
+        self._kept: list[Panel | HeldPanel] | None = None
         if not self._streamed:
             self._kept = [
-                make_panel(x[a:b] if len(self._edges) > 2 else x, self.kind, self.dtype, n_threads)
+                self._panel(x[a:b] if len(self._edges) > 2 else x, a)
                 for a, b in zip(self._edges[:-1], self._edges[1:], strict=True)
             ]
+
+    def _panel(self, block: Any, start: int) -> Panel | HeldPanel:
+        """Lay out a block of rows."""
+        deficits = self._hidden.of(block, start, n_threads=self.n_threads)
+        if deficits is None:
+            return make_panel(block, self.kind, self.dtype, self.n_threads)
+        seen, excess = without_hidden(block, deficits)
+        inner = make_panel(seen, self.kind, self.dtype, self.n_threads)
+        return HeldPanel(inner, self.kind, deficits, excess, self.dtype, self.n_threads)
 
     def sample(self, rows: int, k: int) -> DataMatrix:
         """Return about `rows` rows in memory: runs of 256, evenly spread over the data."""
@@ -88,8 +111,10 @@ class DataMatrix:
             self._read(int(a), int(a) + _RUN) if self._streamed else self._x[a : a + _RUN]
             for a in starts
         ]
+        hidden = [self._hidden.of(part, int(a)) for part, a in zip(parts, starts, strict=True)]
         x = sp.vstack(parts, "csr") if self.kind == "sparse" else np.concatenate(parts)
-        return DataMatrix(x, k, dtype=self.dtype, n_threads=self.n_threads)
+        listed = Listed([none_of(_RUN) if part is None else part for part in hidden])
+        return DataMatrix(x, k, dtype=self.dtype, n_threads=self.n_threads, hidden=listed)
 
     def _kind(self, k: int) -> str:
         probe = next(iter(self._x.blocks(0, 1)))[1] if self._streamed else self._x
@@ -109,7 +134,7 @@ class DataMatrix:
             flat.reshape(rows, stride)[:, :k] = values
         return flat
 
-    def panels(self) -> Iterator[tuple[int, Panel]]:
+    def panels(self) -> Iterator[tuple[int, Panel | HeldPanel]]:
         """Yield (first row, panel)."""
         if self._kept is not None:
             yield from zip(self._edges[:-1], self._kept, strict=True)
@@ -121,7 +146,7 @@ class DataMatrix:
                 block = ahead.result()
                 if i + 1 < len(bounds):
                     ahead = reader.submit(self._read, *bounds[i + 1])
-                yield start, make_panel(block, self.kind, self.dtype, self.n_threads)
+                yield start, self._panel(block, start)
 
     def _read(self, start: int, stop: int) -> Any:
         """Return rows start..stop of the source as one block."""
@@ -132,29 +157,47 @@ class DataMatrix:
         return sp.vstack(blocks, "csr") if self.kind == "sparse" else np.concatenate(blocks)
 
     @cached_property
-    def _moments(self) -> tuple[float, float]:
-        norms, totals = 0.0, 0.0
-        for _, panel in self.panels():
+    def _moments(self) -> tuple[float, float, float, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        n, p = self.shape
+        norms, totals, deficit = 0.0, 0.0, 0.0
+        rows, hidden = np.zeros(n, bool), np.zeros(p, np.int64)
+        for start, panel in self.panels():
             norms += panel.squared_norm
             totals += panel.total
-        return norms, totals
+            if isinstance(panel, HeldPanel):
+                deficit += panel.deficit
+                rows[start : start + panel.shape[0]] = panel.unseen_rows
+                hidden += panel.hidden_of_column
+        return norms, totals, deficit, rows, hidden == n
 
     @property
     def squared_norm(self) -> float:
-        """||X||^2, float64."""
+        """||X||^2 over the observed entries, float64."""
         return self._moments[0]
 
     @property
     def mean(self) -> float:
-        """Mean of all entries, zeros included."""
-        return self._moments[1] / max(1, self.shape[0] * self.shape[1])
+        """Mean of the observed entries, zeros included."""
+        return self._moments[1] / max(self.observed, np.finfo(float).tiny)
+
+    @property
+    def observed(self) -> float:
+        """How many entries are observed; a weighted entry counts for its weight."""
+        return self.shape[0] * self.shape[1] - self._moments[2]
+
+    @property
+    def unseen(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """The rows and the columns all of whose entries are hidden."""
+        return self._moments[3], self._moments[4]
 
     def sweep(self, programs: Array, problem: RowProblem, usage: Array) -> Statistics:
         """Solve the rows of `usage` given `programs` (p rows), in place; one pass over the data."""
         k = problem.gram.shape[0]
         stride = self.stride(k)
         gram = np.zeros((k, k))
-        fit, unsolved = 0.0, 0
+        fit, unsolved, fill = 0.0, 0, 0.0
+        unseen = 0
+        filled: Array | None = None
         # The fused kernel for narrow data sums in float64 itself; other panels add to an array of
         # the data's type, and several of them are summed in float64.
         narrow = self.kind == "narrow"
@@ -163,19 +206,29 @@ class DataMatrix:
         sums = np.zeros(out.shape[0]) if several else out
         for start, panel in self.panels():
             rows = usage[start * stride : (start + panel.shape[0]) * stride]
-            if problem.signed:
+            if isinstance(panel, HeldPanel):
+                held = panel.sweep(programs, problem, rows, out, self.n_threads)
+                part, more, left = held.gram, held.fit, held.unsolved
+                fill += held.fill
+                unseen += int(panel.unseen_rows.sum())
+                filled = held.filled.astype(np.float64) if filled is None else filled + held.filled
+            elif problem.signed:
                 part, more, left = self._sweep_signed(panel, programs, problem, rows, out)
             else:
                 part, more, left = panel.sweep(programs, problem, rows, out, self.n_threads)
+                # At the solution (G + ridge) w = b - shift wherever w > 0.
+                more += float(problem.ridge @ np.diag(part))
             gram += part
             fit += more
             unsolved += left
             if several:
                 sums += out
                 out[:] = 0
-        # At the solution (G + ridge) w = b - shift wherever w > 0.
-        fit += float(problem.ridge @ np.diag(gram))
-        return Statistics(gram, sums, fit, unsolved)
+        if filled is None:
+            return Statistics(gram, sums, fit, unsolved)
+        return Statistics(
+            gram, (sums + filled).astype(sums.dtype), fit, unsolved, fill, sums, unseen
+        )
 
     def _sweep_signed(
         self, panel: Panel, programs: Array, problem: RowProblem, rows: Array, out: Array
@@ -203,7 +256,7 @@ class DataMatrix:
         return gram, sum(gain for _, gain in done), 0
 
     def residual(self, usage: Array, programs: Array, k: int) -> float:
-        """Return ||X - usage @ programs||^2, entry by entry in float64."""
+        """Return ||X - usage @ programs||^2 over observed entries, one by one in float64."""
         stride = self.stride(k)
         n, p = self.shape
         h = programs.reshape(p, stride)[:, :k].T.astype(np.float64)
@@ -212,9 +265,13 @@ class DataMatrix:
         def part(start: int) -> float:
             stop = min(n, start + rows)
             x = self._read(start, stop) if self._streamed else self._x[start:stop]
-            dense = x.toarray() if sp.issparse(x) else x
             w = usage[start * stride : stop * stride].reshape(-1, stride)[:, :k]
-            gap = dense - w.astype(np.float64) @ h
+            y = w.astype(np.float64) @ h
+            deficits = self._hidden.of(x, start)
+            if deficits is not None:
+                x, root = balanced(x, deficits)
+                y *= root
+            gap = (x.toarray() if sp.issparse(x) else x) - y
             return float(np.sum(gap * gap))
 
         tasks = [partial(part, start) for start in range(0, n, rows)]

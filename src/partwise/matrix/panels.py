@@ -249,9 +249,16 @@ class NarrowPanel(_DensePanel):
             ],
         )
 
+    def multiply64(self, thin: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return X @ thin (p x k), multiplied and summed in float64."""
+        parts = _ranges(self.shape[0], -(-self.shape[0] // _LANE_ROWS))
+        return np.concatenate([self._x[a:b].astype(np.float64) @ thin for a, b in parts])
+
     def multiply_transposed(self, thin: Array, k: int, out: Array, n_threads: int) -> None:
         """Add X^T @ thin to `out`."""
-        out.reshape(-1, k)[...] += self._x.T @ thin.reshape(-1, k)
+        rows = thin.reshape(-1, k)
+        for a, b in _ranges(self.shape[0], -(-self.shape[0] // _LANE_ROWS)):
+            out.reshape(-1, k)[...] += self._x[a:b].T @ rows[a:b]
 
 
 class WidePanel(_DensePanel):

@@ -96,18 +96,32 @@ class Statistics:
     gram
         W^T W, k x k, float64.
     cross
-        X^T W, a flat thin matrix of p rows.
+        X^T W, a flat thin matrix of p rows; hidden entries of X are those of the product W H.
     fit
         By how much the rows lower twice the objective from what zeros give, sum over the rows of
         2 (b - shift) w - w G w; only where the rows were solved exactly.
     unsolved
         Rows whose exact solution was not found within the permitted steps.
+    fill
+        Sum of (1 - weight) (w h)^2 over the entries that are hidden or count less.
+    observed
+        The part of `cross` that comes from the data, the weights in it; None if it is all of it.
+    unseen
+        Rows without any observed entry.
     """
 
     gram: npt.NDArray[np.float64]
     cross: npt.NDArray[Any]
     fit: float = 0.0
     unsolved: int = 0
+    fill: float = 0.0
+    observed: npt.NDArray[Any] | None = None
+    unseen: int = 0
+
+    @property
+    def seen(self) -> npt.NDArray[Any]:
+        """X^T W of the observed entries alone, the weights in it."""
+        return self.cross if self.observed is None else self.observed
 
 
 def symmetric(upper: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

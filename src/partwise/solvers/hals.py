@@ -83,6 +83,7 @@ def _loss(
     """Return the objective at (usage, programs); `gram` is the Gram matrix of the programs."""
     value = 0.5 * (
         matrix.squared_norm
+        + statistics.fill
         - 2.0 * nnls.dot64(statistics.cross, programs)
         + float(np.sum(statistics.gram * gram))
     )
@@ -161,8 +162,17 @@ def _begin(matrix: DataMatrix, usage: Array, programs: Array, settings: Settings
     """Return the state before the first pass."""
     k = settings.penalties.usage.l1.shape[0]
     given = Given.build(matrix, settings.constraints, k)
+    _blank_unseen(matrix, usage, programs, given)
     gram = gram_of(matrix, programs, k)
     return _Iterate(usage, programs, programs.copy(), gram, _FIRST, np.inf, given)
+
+
+def _blank_unseen(matrix: DataMatrix, usage: Array, programs: Array, given: Given | None) -> None:
+    """Start rows and columns without any observed entry from zero, where they then stay."""
+    rows, columns = matrix.unseen
+    usage.reshape(matrix.shape[0], -1)[rows] = 0
+    flat = programs.reshape(matrix.shape[1], -1)
+    flat[columns] = 0 if given is None else given.known.reshape(matrix.shape[1], -1)[columns]
 
 
 def _start_on_sample(matrix: DataMatrix, programs: Array, settings: Settings, sweeps: int) -> int:
@@ -192,14 +202,14 @@ def _start_on_sample(matrix: DataMatrix, programs: Array, settings: Settings, sw
 
 def _pass(matrix: DataMatrix, state: _Iterate, settings: Settings, sweeps: int) -> Statistics:
     penalty = settings.penalties.usage
-    problem = RowProblem.build(
-        penalty.gram(state.gram),
-        penalty.l1,
-        dtype=matrix.dtype,
-        sweeps=sweeps,
-        exact=settings.exact,
-        signed=settings.constraints.signed == "usage",
-    )
+    signed = settings.constraints.signed == "usage"
+    if settings.exact:
+        problem = exact_problem(matrix, state.ahead, penalty, sweeps=sweeps, signed=signed)
+    else:
+        gram = penalty.gram(state.gram)
+        problem = RowProblem.build(
+            gram, penalty.l1, dtype=matrix.dtype, sweeps=sweeps, signed=signed
+        )
     return matrix.sweep(state.ahead, problem, state.usage)
 
 
@@ -312,7 +322,7 @@ def finish(
     slope = projected_gradient(
         matrix, statistics, penalties.programs, programs, settings.constraints
     )
-    norm = float(np.sqrt(nnls.dot64(statistics.cross, statistics.cross)))
+    norm = float(np.sqrt(nnls.dot64(statistics.seen, statistics.seen)))
     return statistics, slope / norm if norm > 0 else 0.0
 
 

@@ -119,7 +119,12 @@ def solve_programs(
 
 
 def exact_problem(
-    matrix: DataMatrix, programs: Array, penalty: ElasticNet, *, signed: bool = False
+    matrix: DataMatrix,
+    programs: Array,
+    penalty: ElasticNet,
+    *,
+    sweeps: int = 2,
+    signed: bool = False,
 ) -> RowProblem:
     """Return the problem of the rows of the usage, which may be `signed`, to be solved exactly.
 
@@ -131,7 +136,7 @@ def exact_problem(
         penalty.gram(rows.T @ rows),
         penalty.l1,
         dtype=matrix.dtype,
-        sweeps=2,
+        sweeps=sweeps,
         exact=True,
         ridge=RIDGE["float64"] if matrix.kind == "narrow" else 0.0,
         signed=signed,
@@ -192,7 +197,7 @@ def residual(
         rest = norm - statistics.fit
     else:
         product = float(np.sum(statistics.gram * gram_of(matrix, programs, k)))
-        rest = norm - 2.0 * nnls.dot64(statistics.cross, programs) + product
+        rest = norm + statistics.fill - 2.0 * nnls.dot64(statistics.cross, programs) + product
     if rest < _LOST[matrix.dtype.name] * norm:
         return matrix.residual(usage, programs, k)
     return rest

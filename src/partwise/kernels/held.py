@@ -1,0 +1,418 @@
+"""Entries that are hidden, or count less than others, in the pass over the data.
+
+An entry of weight w has the deficit d = 1 - w, 1 where it is hidden. Deficits are kept as the
+sparse kernels keep non-zeros: blocks of at most 256 rows, sorted by column in each. A pass takes
+an entry for w x + d y, where y is what the factors had there before; the part d y is made here,
+block by block, and never kept. Thin matrices are padded to `stride` as the sparse kernels need it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from partwise.kernels._jit import jit
+from partwise.kernels._simd import hsum, load, mul
+from partwise.kernels.nnls import descend, pivot_row
+from partwise.kernels.sparse import _gather, _scatter
+
+Array: TypeAlias = npt.NDArray[Any]
+Lanes: TypeAlias = tuple[int, ...]
+
+__all__ = ["drop_hidden", "scatter_fills", "solve_exactly", "solve_held", "weigh_dense"]
+
+#: Where a row's Gram matrix comes from a difference, a diagonal below this share of the whole is
+#: rounding, and this share of the whole is added to it.
+_DEAD, _ROUNDING = 1e-10, 1e-13
+
+
+@jit
+def weigh_dense(x: Array, indptr: Array, columns: Array, deficits: Array, weighted: bool) -> float:
+    """Multiply the entries of `x` by their weights, in place; the hidden become 0.
+
+    Returns sum of w x^2 - (w x)^2.
+    """
+    excess = 0.0
+    for i in range(x.shape[0]):
+        for q in range(indptr[i], indptr[i + 1]):
+            j = columns[q]
+            if not weighted or deficits[q] >= 1:
+                x[i, j] = 0
+            else:
+                d = np.float64(deficits[q])
+                value = np.float64(x[i, j])
+                excess += (1.0 - d) * d * value * value
+                x[i, j] = value * (1.0 - d)
+    return excess
+
+
+@jit
+def drop_hidden(
+    x_indptr: Array,
+    x_columns: Array,
+    x: Array,
+    indptr: Array,
+    columns: Array,
+    deficits: Array,
+    weighted: bool,
+    p: int,
+    out_indptr: Array,
+    out_columns: Array,
+    out: Array,
+) -> float:
+    """Copy CSR rows without the hidden entries, the others times their weights.
+
+    Returns sum of w x^2 - (w x)^2.
+    """
+    deficit = np.zeros(p, x.dtype)
+    excess = 0.0
+    count = 0
+    for i in range(x_indptr.shape[0] - 1):
+        for q in range(indptr[i], indptr[i + 1]):
+            deficit[columns[q]] = deficits[q] if weighted else 1
+        for q in range(x_indptr[i], x_indptr[i + 1]):
+            d = np.float64(deficit[x_columns[q]])
+            if d < 1.0:
+                value = np.float64(x[q])
+                excess += (1.0 - d) * d * value * value
+                out_columns[count] = x_columns[q]
+                out[count] = value * (1.0 - d)
+                count += 1
+        for q in range(indptr[i], indptr[i + 1]):
+            deficit[columns[q]] = 0
+        out_indptr[i + 1] = count
+    return excess
+
+
+@jit
+def _products(
+    lanes: Lanes,
+    panels: int,
+    colptr: Array,
+    rows: Array,
+    deficits: Array,
+    weighted: bool,
+    thin: Array,
+    stride: int,
+    w: Array,
+    first: int,
+    last: int,
+    out: Array,
+    sums: Array,
+) -> None:
+    """Write d (w . h_j) of the entries of columns first..last of one block to `out`.
+
+    `w` holds the block's rows. sums[j] grows by the sum of d (w . h_j)^2 over column j.
+    """
+    width = stride // panels
+    for j in range(first, last):
+        begin = np.int64(colptr[j])
+        end = np.int64(colptr[j + 1])
+        if begin == end:
+            continue
+        for panel in range(panels):
+            offset = panel * width
+            h = load(lanes, thin, j * stride + offset)
+            for q in range(begin, end):
+                y = hsum(mul(h, load(lanes, w, np.int64(rows[q]) * stride + offset)))
+                if panel == 0:
+                    out[q] = y
+                else:
+                    out[q] += y
+        total = 0.0
+        if weighted:
+            for q in range(begin, end):
+                y = out[q]
+                out[q] = deficits[q] * y
+                total += np.float64(out[q]) * np.float64(y)
+        else:
+            for q in range(begin, end):
+                total += np.float64(out[q]) * np.float64(out[q])
+        sums[j] += total
+
+
+@jit
+def _padded(
+    w: Array, first: int, m: int, stride_w: int, k: int, stride: int, buffer: Array
+) -> None:
+    """Copy rows first..first+m of `w` to rows of `stride`; the padding of `buffer` stays."""
+    for i in range(m):
+        at = (first + i) * stride_w
+        for t in range(k):
+            buffer[i * stride + t] = w[at + t]
+
+
+@jit
+def _largest(starts: Array, colptr: Array, first: int, last: int) -> tuple[int, int]:
+    """Return the most rows and the most entries of blocks first..last."""
+    height = 0
+    most = 0
+    for b in range(first, last):
+        height = max(height, starts[b + 1] - starts[b])
+        most = max(most, int(colptr[b, colptr.shape[1] - 1]))
+    return height, most
+
+
+@jit
+def solve_held(
+    lanes: Lanes,
+    row_lanes: Lanes,
+    panels: int,
+    starts: Array,
+    first: int,
+    last: int,
+    bases: Array,
+    colptr: Array,
+    rows: Array,
+    deficits: Array,
+    weighted: bool,
+    thin: Array,
+    stride: int,
+    k: int,
+    scaled: Array,
+    inverse: Array,
+    shift: Array,
+    sweeps: int,
+    fills: int,
+    b: Array,
+    w: Array,
+    stride_w: int,
+    out: Array,
+) -> None:
+    """Sweep the rows of blocks first..last of `w`, filled `fills` times; Gram matrices to `out`.
+
+    `b` is (weight * X) @ thin with rows of `stride_w`, as `w` has them.
+    """
+    p = colptr.shape[1] - 1
+    width = stride // panels
+    height, most = _largest(starts, colptr, first, last)
+    buffer = np.zeros(height * stride, w.dtype)
+    old = np.zeros(height * stride, w.dtype)
+    values = np.empty(most, w.dtype)
+    unused = np.zeros(p)
+    for block in range(first, last):
+        m = starts[block + 1] - starts[block]
+        end = bases[block] + np.int64(colptr[block, p])
+        here = rows[bases[block] : end]
+        for _ in range(fills):
+            _padded(w, starts[block], m, stride_w, k, stride, old)
+            _padded(b, starts[block], m, stride_w, k, stride, buffer)
+            _products(
+                lanes, panels, colptr[block], here, deficits[bases[block] : end], weighted, thin,
+                stride, old, 0, p, values, unused,
+            )  # fmt: skip
+            for panel in range(panels):
+                _gather(lanes, colptr[block], 0, here, values, thin, stride, panel * width, buffer)
+            out[block] = 0
+            descend(
+                row_lanes, scaled, inverse, shift, sweeps,
+                buffer, w, 0, starts[block], m, k, stride, stride_w, out[block],
+            )  # fmt: skip
+
+
+@jit
+def scatter_fills(
+    lanes: Lanes,
+    panels: int,
+    starts: Array,
+    begin: int,
+    end: int,
+    bases: Array,
+    colptr: Array,
+    rows: Array,
+    deficits: Array,
+    weighted: bool,
+    thin: Array,
+    stride: int,
+    k: int,
+    w: Array,
+    stride_w: int,
+    out: Array,
+    sums: Array,
+    first: int,
+    last: int,
+) -> None:
+    """Add (d * (W H))^T W of blocks begin..end to columns first..last of `out` (rows of `stride`).
+
+    sums[j] grows by the sum of d (w . h_j)^2 over column j.
+    """
+    p = colptr.shape[1] - 1
+    width = stride // panels
+    height, most = _largest(starts, colptr, begin, end)
+    old = np.zeros(height * stride, w.dtype)
+    values = np.empty(most, w.dtype)
+    for block in range(begin, end):
+        stop = bases[block] + np.int64(colptr[block, p])
+        here = rows[bases[block] : stop]
+        _padded(w, starts[block], starts[block + 1] - starts[block], stride_w, k, stride, old)
+        _products(
+            lanes, panels, colptr[block], here, deficits[bases[block] : stop], weighted, thin,
+            stride, old, first, last, values, sums,
+        )  # fmt: skip
+        for panel in range(panels):
+            _scatter(
+                lanes, colptr[block], 0, here, values, old, 0, stride, panel * width,
+                out, first, last,
+            )  # fmt: skip
+
+
+@jit
+def _by_row(
+    colptr: Array,
+    rows: Array,
+    deficits: Array,
+    weighted: bool,
+    m: int,
+    pointers: Array,
+    columns: Array,
+    values: Array,
+) -> None:
+    """Sort the entries of one block by row: pointers (m + 1), columns and deficits."""
+    p = colptr.shape[0] - 1
+    pointers[:] = 0
+    for q in range(np.int64(colptr[p])):
+        pointers[np.int64(rows[q]) + 2] += 1
+    for i in range(m):
+        pointers[i + 2] += pointers[i + 1]
+    for j in range(p):
+        for q in range(np.int64(colptr[j]), np.int64(colptr[j + 1])):
+            row = np.int64(rows[q]) + 1
+            at = pointers[row]
+            columns[at] = j
+            values[at] = np.float64(deficits[q]) if weighted else 1.0
+            pointers[row] = at + 1
+
+
+@jit
+def _add_square(g: Array, h: Array, weight: float) -> None:
+    """Add weight h h^T to the upper triangle of `g`."""
+    for t in range(h.shape[0]):
+        value = weight * h[t]
+        if value != 0.0:
+            for u in range(t, h.shape[0]):
+                g[t, u] += value * h[u]
+
+
+@jit
+def _row_gram(
+    gram: Array,
+    penalty: Array,
+    thin: Array,
+    columns: Array,
+    values: Array,
+    share: float,
+    g: Array,
+    ridge: Array,
+) -> None:
+    """Write the Gram matrix of one row to `g`, and what was added to its diagonal to `ridge`.
+
+    Where most entries are hidden it is a sum over the others; else those of the hidden entries are
+    taken from `gram`, that of all. A component without any observed entry gets a diagonal of 1
+    and zeros beside it: its usage will be 0.
+    """
+    p, k = thin.shape
+    direct = 2 * columns.shape[0] > p
+    if direct:
+        g[:] = 0.0
+        c = 0
+        for j in range(p):
+            weight = 1.0
+            if c < columns.shape[0] and columns[c] == j:
+                weight = 1.0 - values[c]
+                c += 1
+            if weight > 0.0:
+                _add_square(g, thin[j], weight)
+    else:
+        g[:] = gram
+        for c in range(columns.shape[0]):
+            _add_square(g, thin[columns[c]], -values[c])
+    for t in range(k):
+        for u in range(t):
+            g[t, u] = g[u, t]
+    for t in range(k):
+        least = 0.0 if direct else _DEAD * gram[t, t]
+        dead = g[t, t] <= least
+        if dead:
+            for u in range(k):
+                g[t, u] = 0.0
+                g[u, t] = 0.0
+        ridge[t] = share * g[t, t]
+        if not direct:
+            ridge[t] += _ROUNDING * gram[t, t]
+        if dead and penalty[t, t] <= 0.0:
+            ridge[t] = 1.0
+    for t in range(k):
+        for u in range(k):
+            g[t, u] += penalty[t, u]
+        g[t, t] += ridge[t]
+
+
+@jit
+def solve_exactly(
+    starts: Array,
+    first: int,
+    last: int,
+    bases: Array,
+    colptr: Array,
+    rows: Array,
+    deficits: Array,
+    weighted: bool,
+    thin: Array,
+    gram: Array,
+    penalty: Array,
+    share: float,
+    shift: Array,
+    b: Array,
+    stride_b: int,
+    w: Array,
+    stride_w: int,
+) -> tuple[float, int]:
+    """Solve the rows of blocks first..last of `w` exactly, each with its own Gram matrix.
+
+    `thin` is p x k, float64, and `gram` its Gram matrix; `b` is (weight * X) @ thin. Returns (by
+    how much the rows lower twice the objective, rows unsolved).
+    """
+    p, k = thin.shape
+    height, most = _largest(starts, colptr, first, last)
+    pointers = np.empty(height + 2, np.int64)
+    columns = np.empty(most, np.int32)
+    values = np.empty(most)
+    g = np.empty((k, k))
+    ridge = np.empty(k)
+    row = np.empty(k)
+    solution = np.empty(k)
+    z = np.empty(k)
+    active = np.empty(k, np.int8)
+    passive = np.empty(k, np.int64)
+    factor = np.empty((k, k))
+    fit = 0.0
+    unsolved = 0
+    for block in range(first, last):
+        m = starts[block + 1] - starts[block]
+        stop = bases[block] + np.int64(colptr[block, p])
+        _by_row(
+            colptr[block], rows[bases[block] : stop], deficits[bases[block] : stop], weighted, m,
+            pointers, columns, values,
+        )  # fmt: skip
+        for i in range(m):
+            a, e = pointers[i], pointers[i + 1]
+            _row_gram(gram, penalty, thin, columns[a:e], values[a:e], share, g, ridge)
+            at = (starts[block] + i) * stride_w
+            largest = 0.0
+            for t in range(k):
+                row[t] = np.float64(b[(starts[block] + i) * stride_b + t]) - shift[t]
+                if ridge[t] == g[t, t]:
+                    row[t] = min(row[t], 0.0)
+                largest = max(largest, abs(row[t]))
+                active[t] = 1 if w[at + t] > 0 else 0
+            if pivot_row(g, row, 1e-13 * largest, active, passive, factor, z, solution):
+                for t in range(k):
+                    w[at + t] = solution[t]
+            else:
+                unsolved += 1
+            for t in range(k):
+                value = np.float64(w[at + t])
+                fit += row[t] * value + ridge[t] * value * value
+    return fit, unsolved
