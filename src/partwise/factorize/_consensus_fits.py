@@ -170,5 +170,5 @@ def warn_of(unconverged: int, fits: int, max_iter: int) -> None:
             f"{unconverged} of {fits} fits stopped at max_iter={max_iter} before convergence: "
             "raise max_iter, or raise tol if this precision is enough",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partwise.exceptions import UsageError
-from partwise.factorize._checks import check_count, check_data, is_source
+from partwise.factorize._checks import check_count, is_source
 from partwise.factorize._consensus_fits import (
     Fits,
     entropy_of,
@@ -21,7 +21,9 @@ from partwise.factorize._consensus_fits import (
 )
 from partwise.factorize._consensus_programs import consensus_programs
 from partwise.factorize._consensus_record import ConsensusRanks
+from partwise.factorize._masking import check_observed, check_seen
 from partwise.factorize.consensus import ConsensusNMF
+from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.panels import NARROW
 from partwise.utils.threads import run_tasks, single_thread_blas
@@ -57,7 +59,7 @@ def consensus_ranks(
     Parameters
     ----------
     X : array-like, sparse matrix or block source, n x p
-        Non-negative observations.
+        Non-negative observations; NaN is hidden.
     ranks : iterable of int
         Numbers of programs, e.g. range(5, 14); 2 or more.
     model : ConsensusNMF, optional
@@ -95,12 +97,13 @@ def consensus_ranks(
     model = ConsensusNMF() if model is None else model
     model._check_parameters()
     # an estimator of its own, so that the caller's is not marked as fitted
-    X = check_data(ConsensusNMF(), X, reset=True)
+    X, hidden = check_observed(ConsensusNMF(), X, None, None, reset=True)
     asked = _check_ranks(ranks, X.shape)
     entropy = entropy_of(model.random_state)
     with single_thread_blas():
         fits: dict[int, Fits] = {}
-        matrices = dict(_matrices(model, X, asked))
+        matrices = dict(_matrices(model, X, asked, hidden))
+        check_seen(matrices[asked[0]])
         for k in asked:
             fits[k] = fit_replicates(
                 matrices[k], k, model.n_replicates, model._settings(k), entropy,
@@ -162,12 +165,14 @@ def _check_ranks(ranks: Iterable[int], shape: tuple[int, int]) -> list[int]:
     return asked
 
 
-def _matrices(model: ConsensusNMF, X: Any, ranks: list[int]) -> Iterator[tuple[int, DataMatrix]]:
+def _matrices(
+    model: ConsensusNMF, X: Any, ranks: list[int], hidden: Hidden
+) -> Iterator[tuple[int, DataMatrix]]:
     """Yield the data laid out for each rank: once for all, unless they are narrow."""
     narrow = X.shape[1] <= NARROW
-    shared = None if narrow else model._matrix(X, ranks[-1])
+    shared = None if narrow else model._matrix(X, ranks[-1], hidden)
     for k in ranks:
-        yield k, shared if shared is not None else model._matrix(X, k)
+        yield k, shared if shared is not None else model._matrix(X, k, hidden)
 
 
 def _judge(

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from partwise.exceptions import UsageError
 from partwise.factorize._base import BaseNMF
-from partwise.factorize._checks import check_count, check_data, check_number, is_source
+from partwise.factorize._checks import check_count, check_number, is_source
 from partwise.factorize._consensus_fits import (
     by_share,
     entropy_of,
@@ -23,6 +23,8 @@ from partwise.factorize._consensus_fits import (
 from partwise.factorize._consensus_programs import check_replicates, consensus_programs, reordered
 from partwise.factorize._consensus_record import Consensus
 from partwise.factorize._consensus_refit import gene_scores
+from partwise.factorize._masking import check_observed, check_seen
+from partwise.matrix.matrix import DataMatrix
 from partwise.solvers.state import Settings
 from partwise.utils.threads import single_thread_blas
 
@@ -75,7 +77,9 @@ class ConsensusNMF(BaseNMF):
     n_components_ : int
         Number of programs.
     reconstruction_err_ : float
-        ||X - W H||.
+        ||X - W H||, over the observed entries and by their weights.
+    n_iter_ : int
+        Passes of the fit that took most; 0 where the replicates were given.
     result_ : Consensus
         Stability, error, usage, the replicate programs with their local density and cluster.
 
@@ -122,7 +126,15 @@ class ConsensusNMF(BaseNMF):
         self.random_state = random_state
         self.n_threads = n_threads
 
-    def fit(self, X: Any, y: object = None, *, replicates: npt.ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: object = None,
+        *,
+        mask: Any = None,
+        weights: Any = None,
+        replicates: npt.ArrayLike | None = None,
+    ) -> Self:
         """Find the programs.
 
         Parameters
@@ -131,6 +143,8 @@ class ConsensusNMF(BaseNMF):
             Non-negative observations.
         y : ignored
             For scikit-learn's grammar.
+        mask, weights
+            Entries that are hidden or count less, as in `NMF.fit`; NaN is hidden.
         replicates : array-like, m x p, optional
             Programs of fits made before, e.g. `ConsensusRanks.replicates[k]`; nothing is then
             fitted but the usage.
@@ -148,11 +162,17 @@ class ConsensusNMF(BaseNMF):
         UsageError
             If a parameter cannot be used.
         """
-        self._fit(X, replicates)
+        self._fit(X, mask, weights, replicates)
         return self
 
     def fit_transform(
-        self, X: Any, y: object = None, *, replicates: npt.ArrayLike | None = None
+        self,
+        X: Any,
+        y: object = None,
+        *,
+        mask: Any = None,
+        weights: Any = None,
+        replicates: npt.ArrayLike | None = None,
     ) -> Array:
         """Find the programs and return their usage.
 
@@ -162,6 +182,8 @@ class ConsensusNMF(BaseNMF):
             Non-negative observations.
         y : ignored
             For scikit-learn's grammar.
+        mask, weights
+            Entries that are hidden or count less, as in `NMF.fit`; NaN is hidden.
         replicates : array-like, m x p, optional
             Programs of fits made before; see `fit`.
 
@@ -170,7 +192,7 @@ class ConsensusNMF(BaseNMF):
         ndarray, n x k
             Usage.
         """
-        return self._fit(X, replicates)
+        return self._fit(X, mask, weights, replicates)
 
     def gene_scores(self, X: Any, *, usage: npt.ArrayLike | None = None) -> Array:
         """Return how strongly genes go with the programs, k x q.
@@ -196,23 +218,17 @@ class ConsensusNMF(BaseNMF):
             raise UsageError("this model was saved without its usage: pass usage=transform(X)")
         return gene_scores(X, known)
 
-    def _fit(self, X: Any, replicates: npt.ArrayLike | None) -> Array:
+    def _fit(self, X: Any, mask: Any, weights: Any, replicates: npt.ArrayLike | None) -> Array:
         self._check_parameters()
-        X = check_data(self, X, reset=True)
+        X, hidden = check_observed(self, X, mask, weights, reset=True)
         k = self._count(X.shape)
         seed = entropy_of(self.random_state)
         with single_thread_blas():
-            matrix = self._matrix(X, k)
-            if replicates is None:
-                fits = fit_replicates(
-                    matrix, k, self.n_replicates, self._settings(k), seed,
-                    at_once=1 if is_source(X) else None,
-                )  # fmt: skip
-                spectra, details = fits.programs, fits.details
-                warn_of(fits.unconverged, self.n_replicates, self.max_iter)
-            else:
-                spectra = check_replicates(replicates, k, matrix.shape[1])
-                details = {"n_replicates": float(len(spectra) // k)}
+            matrix = self._matrix(X, k, hidden)
+            check_seen(matrix)
+            spectra, details, n_iter = self._replicates(
+                matrix, k, seed, replicates, at_once=1 if is_source(X) else None
+            )
             found = consensus_programs(
                 spectra,
                 k,
@@ -228,6 +244,7 @@ class ConsensusNMF(BaseNMF):
                 refit = solve_usage(matrix, found.programs, self._penalties(k))
         self.components_ = np.ascontiguousarray(found.programs.astype(matrix.dtype))
         self.n_components_ = k
+        self.n_iter_ = n_iter
         self.reconstruction_err_ = float(np.sqrt(refit.error))
         self.result_ = replace(
             found,
@@ -237,6 +254,23 @@ class ConsensusNMF(BaseNMF):
             details=details,
         )
         return refit.usage.copy()
+
+    def _replicates(
+        self,
+        matrix: DataMatrix,
+        k: int,
+        seed: int,
+        given: npt.ArrayLike | None,
+        at_once: int | None,
+    ) -> tuple[Array, dict[str, float], int]:
+        """Return the programs of all fits, numbers about the fits, and their most passes."""
+        if given is not None:
+            spectra = check_replicates(given, k, matrix.shape[1])
+            return spectra, {"n_replicates": float(len(spectra) // k)}, 0
+        settings = self._settings(k)
+        fits = fit_replicates(matrix, k, self.n_replicates, settings, seed, at_once=at_once)
+        warn_of(fits.unconverged, self.n_replicates, self.max_iter)
+        return fits.programs, fits.details, int(fits.n_iter.max())
 
     def _check_parameters(self) -> None:
         if self.loss not in LOSSES:
