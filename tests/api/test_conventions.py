@@ -63,6 +63,7 @@ SETTINGS = {
     "partwise.graph.cluster.cluster_rows",
     "partwise.graph.leiden.leiden",
     "partwise.workflows.options.option",
+    "partwise.io.opening.open_table",
     "partwise.figures.heatmap.heatmap",
 }
 #: optional parameters that may be given by position: the one number or name that a call is about,

@@ -322,7 +322,7 @@ def test_h5_files_that_are_not_anndata(tmp_path):
     with h5py.File(path, "a") as file:
         file["layers/counts"] = file["X"]
         del file["X"]
-    assert refused(path) == ("there is no X in the file (layers: 'counts'); put the matrix into X")
+    assert refused(path) == ("there is no X in the file (layers: 'counts'); name a layer")
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,7 @@ def _parts(request: Request, root: Any, close: Callable[[], None]) -> Parsed:
     if absent:
         kind = " It is a 10x Genomics matrix: convert it to h5ad first." if "matrix" in root else ""
         raise DataError(f"this is not AnnData: it has no {' and no '.join(absent)}.{kind}")
-    if "X" not in root:
-        layers = shown(list(root["layers"])) if "layers" in root else "none"
-        raise DataError(f"there is no X in the file (layers: {layers}); put the matrix into X")
+    place = _place(root, request.layer)
     names = _names(root["var"])
     again = pd.Index(names)[pd.Index(names).duplicated()]
     if len(again):
@@ -83,11 +81,24 @@ def _parts(request: Request, root: Any, close: Callable[[], None]) -> Parsed:
         columns = np.array(match_features(names, request.features, path=path))
         names = [names[j] for j in columns]
     notes: list[str] = []
-    matrix = _matrix(root["X"], columns, close, notes)
+    matrix = _matrix(place, columns, close, notes)
     ids, more = _identifiers(request, root["obs"])
     if len(ids) != matrix.shape[0]:
         raise DataError(f"obs has {len(ids):,} rows but X has {matrix.shape[0]:,}")
     return checked(request, ids, names, matrix, [*notes, *more])
+
+
+def _place(root: Any, layer: str | None) -> Any:
+    """Return X, or the layer that was asked for."""
+    there = list(root["layers"]) if "layers" in root else []
+    layers = shown(there) if there else "none"
+    if layer is None:
+        if "X" not in root:
+            raise DataError(f"there is no X in the file (layers: {layers}); name a layer")
+        return root["X"]
+    if layer not in there:
+        raise DataError(f"there is no layer {layer!r} in the file (layers: {layers})")
+    return root["layers"][layer]
 
 
 def _element(group: Any, name: str) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from partwise import _slots
 from partwise.exceptions import UsageError
 from partwise.io.table import Table
 from partwise.utils.atomic import atomic_path
@@ -25,6 +26,7 @@ def write_h5ad(
     usage: npt.NDArray[Any],
     programs: npt.NDArray[Any],
     labels: npt.NDArray[np.integer[Any]] | None = None,
+    columns: Mapping[str, Any] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
     r"""Write a table and what was found in it as h5ad.
@@ -42,9 +44,11 @@ def write_h5ad(
     usage
         n x k.
     programs
-        k x p.
+        k x p; NaN for features that took no part.
     labels
         Cluster of each row, -1 for rows without one.
+    columns
+        Further columns of obs.
     record
         Parameters and outcome of the fit; numbers, text, arrays, lists and mappings of them.
 
@@ -88,6 +92,8 @@ def write_h5ad(
     obs = _obs(table.ids, notes)
     if labels is not None:
         obs["leiden_cluster"] = _clusters(labels)
+    for name, values in (columns or {}).items():
+        obs[name] = values
     matrix = table.matrix if table.in_memory else None
     if matrix is None:
         notes.append("X was left out of the h5ad file, because the values exceed the memory limit")
@@ -95,9 +101,9 @@ def write_h5ad(
         matrix,
         obs=obs,
         var=pd.DataFrame(index=pd.Index(table.features, dtype=object)),
-        obsm={"X_nmf": np.ascontiguousarray(usage)},
-        varm={"NMF_loadings": np.ascontiguousarray(programs.T)},
-        uns={"nmf": _plain(dict(record or {}))},
+        obsm={_slots.USAGE: np.ascontiguousarray(usage, dtype=np.float32)},
+        varm={_slots.LOADINGS: np.ascontiguousarray(programs.T)},
+        uns={_slots.NMF_KEY: _plain(dict(record or {}))},
     )
     with atomic_path(path) as temporary:
         data.write_h5ad(temporary)

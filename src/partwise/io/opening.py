@@ -43,6 +43,7 @@ def open_table(
     *,
     id_columns: Sequence[str] | None = None,
     features: Sequence[str] | None = None,
+    layer: str | None = None,
     spool_dir: str | os.PathLike[str] | None = None,
     memory_limit: int = MEMORY_LIMIT,
     chunk_rows: int | None = None,
@@ -65,6 +66,8 @@ def open_table(
     features
         Glob patterns such as `"CD*"`: only the columns that match one are features, in the order of
         the file.
+    layer
+        Layer of an h5ad or Zarr file to read in place of X.
     spool_dir
         Folder for parsed rows that exceed `memory_limit`; the system's temporary folder by default.
         The file there has no name and is gone when the table is closed or the process ends.
@@ -119,9 +122,12 @@ def open_table(
         n_threads=resolve_threads(n_threads),
         progress=progress or silent(),
         chunk_rows=chunk_rows,
+        layer=layer,
     )
     try:
         kind = kind_of(path)
+        if layer is not None and kind not in ("h5ad", "zarr"):
+            raise UsageError(f"{path} has no layers; only AnnData (h5ad, zarr) has")
         parsed = _reader(kind)(request)
     except MemoryError as error:
         raise ResourceError(

@@ -27,6 +27,7 @@ class Request:
     n_threads: int
     progress: Progress
     chunk_rows: int | None = None
+    layer: str | None = None
 
 
 class Parsed(NamedTuple):

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from partwise.exceptions import DataError
 
-__all__ = ["Moments", "as_matrix", "column_moments", "row_blocks"]
+__all__ = ["Moments", "as_matrix", "column_moments", "row_blocks", "row_sums"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,6 +50,8 @@ def as_matrix(X: Any, *, floating: bool = True) -> Any:
     DataError
         If X is no matrix of numbers, or has negative, missing or infinite values.
     """
+    if hasattr(X, "blocks"):
+        return X  # a block source, whose values were checked when its file was opened
     if sp.issparse(X):
         matrix = X if X.format == "csr" else X.tocsr()
         if not matrix.has_canonical_format:
@@ -81,8 +83,11 @@ def _refuse(matrix: Any) -> None:
 
 
 def row_blocks(X: Any) -> Iterator[tuple[int, Any]]:
-    """Yield (first row, rows) of a CSR matrix or array, a bounded number of values at a time."""
+    """Yield (first row, rows) of a matrix or block source, a bounded number of values at a time."""
     n = X.shape[0]
+    if hasattr(X, "blocks"):
+        yield from X.blocks(0, n)
+        return
     if not sp.issparse(X):
         step = max(1, _VALUES // max(1, X.shape[1]))
         for first in range(0, n, step):
@@ -95,6 +100,19 @@ def row_blocks(X: Any) -> Iterator[tuple[int, Any]]:
         last = min(max(last, first + 1), n)
         yield first, X[first:last]
         first = last
+
+
+def row_sums(X: Any) -> Floats:
+    """Return the sum of each row of a matrix of `as_matrix`, in float64."""
+    sums = np.zeros(X.shape[0])
+    for first, block in row_blocks(X):
+        if sp.issparse(block):
+            rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+            part = np.bincount(rows, block.data, minlength=block.shape[0])
+        else:
+            part = block.sum(axis=1, dtype=np.float64)
+        sums[first : first + block.shape[0]] = part
+    return sums
 
 
 def column_moments(X: Any, *, ddof: int = 0) -> Moments:
@@ -133,7 +151,11 @@ def column_moments(X: Any, *, ddof: int = 0) -> Moments:
         raise DataError(f"a variance with divisor n - {ddof} needs more than {n} rows")
     mean = np.zeros(p)
     for _, block in row_blocks(X):
-        mean += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+        # the sum of a sparse matrix is formed in the type of its values
+        if sp.issparse(block):
+            mean += np.bincount(block.indices, block.data, minlength=p)
+        else:
+            mean += block.sum(axis=0, dtype=np.float64)
     mean /= n
     squares = np.zeros(p)
     for _, block in row_blocks(X):
