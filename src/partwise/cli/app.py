@@ -82,6 +82,11 @@ app = LazyGroup(
             "cluster",
             "Cluster the cells of a neighbourhood table: NMF, neighbours, Leiden, report.",
         ),
+        "factorize": (
+            "partwise.cli.factorize",
+            "factorize",
+            "Factorize a table into programs and their usage: tables, model, report.",
+        ),
         "simulate": ("partwise.cli.simulate", "simulate", "Write tables whose truth is known."),
         "warmup": (
             "partwise.cli.warmup",

@@ -9,6 +9,7 @@ from partwise.figures.programs import (
     coverage_bars,
     explained_bars,
     leading_features,
+    program_name,
     usage_maps,
 )
 from partwise.figures.style import (
@@ -40,6 +41,7 @@ __all__ = [
     "loss_curve",
     "message_figure",
     "palette",
+    "program_name",
     "programs_heatmap",
     "render",
     "usage_by_cluster",

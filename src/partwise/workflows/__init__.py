@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from partwise.workflows.cluster_job import ClusterResult, cluster
     from partwise.workflows.cluster_options import ClusterOptions
+    from partwise.workflows.factorize_job import FactorizeResult, factorize
+    from partwise.workflows.factorize_options import FactorizeOptions
     from partwise.workflows.simulate_job import SimulateOptions, simulate
     from partwise.workflows.warmup import warmup
 
 __all__ = [
     "ClusterOptions",
     "ClusterResult",
+    "FactorizeOptions",
+    "FactorizeResult",
     "SimulateOptions",
     "cluster",
+    "factorize",
     "simulate",
     "warmup",
 ]
@@ -27,8 +32,11 @@ __all__ = [
 _PUBLIC = {
     "ClusterOptions": "cluster_options",
     "ClusterResult": "cluster_job",
+    "FactorizeOptions": "factorize_options",
+    "FactorizeResult": "factorize_job",
     "SimulateOptions": "simulate_job",
     "cluster": "cluster_job",
+    "factorize": "factorize_job",
     "simulate": "simulate_job",
     "warmup": "warmup",
 }
