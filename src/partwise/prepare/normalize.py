@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from partwise.exceptions import DataError, UsageError
-from partwise.matrix.moments import as_matrix, column_moments
+from partwise.matrix.moments import as_matrix, column_moments, row_sums
 
 __all__ = [
     "Logged",
@@ -143,7 +143,7 @@ def normalize_total(X: Any, *, target: float | None = None) -> Normalized:
     ):
         raise UsageError(f"target must be a positive number, not {target!r}")
     X = as_matrix(X)
-    totals = np.asarray(X.sum(axis=1, dtype=np.float64)).ravel()
+    totals = row_sums(X)
     some = totals > 0
     if not some.any():
         raise DataError("all values are zero: there is nothing to normalise")
