@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from partwise.exceptions import PartwiseWarning, UsageError
 from partwise.factorize._checks import check_count
 from partwise.factorize._masking import check_observed, warn_unseen
+from partwise.factorize._scale import exponent_of, exponent_of_block, times_power
 from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.problem import Statistics
@@ -66,7 +67,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         with single_thread_blas():
             matrix, usage, _, statistics = self._project(X, mask, weights)
         warn_unseen(statistics.unseen)
-        return thin_rows(usage, matrix.stride(k), k).copy()
+        rows: Array = times_power(thin_rows(usage, matrix.stride(k), k).copy(), matrix.exponent)
+        return rows
 
     def _project(
         self, X: Any, mask: Any, weights: Any
@@ -75,11 +77,14 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         dtype = self.components_.dtype
         X, hidden = check_observed(self, X, mask, weights, reset=False, dtype=dtype)
         k = self.components_.shape[0]
-        matrix = self._matrix(X, k, hidden)
+        power = exponent_of_block(X)
+        matrix = self._matrix(times_power(X, -power), k, hidden)
+        matrix.exponent = power
         usage = matrix.thin(matrix.shape[0], k)
         programs = matrix.thin(matrix.shape[1], k, self.components_.T)
         signed = self._signed == "usage"
-        problem = exact_problem(matrix, programs, self._penalties(k).usage, signed=signed)
+        penalty = self._penalties(k).scaled(power).usage
+        problem = exact_problem(matrix, programs, penalty, signed=signed)
         return matrix, usage, programs, matrix.sweep(programs, problem, usage)
 
     def inverse_transform(self, X: Any) -> Array:
@@ -136,6 +141,15 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _matrix(self, X: Any, k: int, hidden: Hidden | None = None) -> DataMatrix:
         n_threads = resolve_threads(self.n_threads)
         return DataMatrix(X, k, dtype=np.dtype(X.dtype), n_threads=n_threads, hidden=hidden)
+
+    def _scaled_matrix(self, X: Any, k: int, hidden: Hidden) -> DataMatrix:
+        """Return the data of a fit, times a power of two where their size needs it."""
+        matrix = self._matrix(X, k, hidden)
+        power = exponent_of(matrix)
+        if power != 0:
+            matrix = self._matrix(times_power(X, -power), k, hidden)
+            matrix.exponent = power
+        return matrix
 
     @property
     def _signed(self) -> str | None:

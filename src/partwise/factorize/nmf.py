@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from partwise.factorize._checks import (
 )
 from partwise.factorize._masking import check_observed, check_seen
 from partwise.factorize._record import in_order, record
+from partwise.factorize._scale import in_units, times_power
 from partwise.matrix.matrix import DataMatrix
 from partwise.objectives import Constraints
 from partwise.results import Status
@@ -253,15 +255,18 @@ class NMF(BaseNMF):
         check_together(settings, X.dtype)
         rng = generator(self.random_state)
         with single_thread_blas():
-            matrix = self._matrix(X, k, hidden)
+            matrix = self._scaled_matrix(X, k, hidden)
+            settings = replace(settings, penalties=settings.penalties.scaled(matrix.exponent))
             check_seen(matrix, signed=self.signed)
+            heard = in_units(callback, matrix.exponent)
             best: Outcome | None = None
             for start in range(self.n_init):
                 usage, programs = self._start(matrix, k, start, rng, W, H, settings)
-                outcome = fit_hals(matrix, usage, programs, settings, rng, callback)
+                outcome = fit_hals(matrix, usage, programs, settings, rng, heard)
                 if best is None or outcome.loss[-1] < best.loss[-1]:
                     best = outcome
             assert best is not None  # n_init >= 1
+            best.loss = [float(v) for v in times_power(np.array(best.loss), 2 * matrix.exponent)]
             usage, programs, explained, _ = in_order(matrix, best, settings.constraints.count)
             self.components_ = programs
             self.n_components_ = k
@@ -269,10 +274,12 @@ class NMF(BaseNMF):
             self.result_ = record(
                 matrix, best, settings, programs, explained, self, time.perf_counter() - begun
             )
-        self.reconstruction_err_ = self.result_.relative_error * float(np.sqrt(matrix.squared_norm))
+        norm = np.ldexp(np.sqrt(matrix.squared_norm), matrix.exponent)
+        self.reconstruction_err_ = self.result_.relative_error * float(norm)
         if best.status is Status.MAX_ITER and settings.tol > 0:
             warnings.warn(self._advice(settings), ConvergenceWarning, stacklevel=3)
-        return usage
+        scaled: Array = times_power(usage, matrix.exponent)
+        return scaled
 
     def _advice(self, settings: Settings) -> str:
         """Return what to do about a fit that did not converge."""
@@ -317,9 +324,8 @@ class NMF(BaseNMF):
         constraints.impose(programs)
         programs = matrix.thin(p, k, programs)
         if W is not None:
-            return matrix.thin(
-                n, k, check_start(W, (n, k), "W", signed=signed == "usage")
-            ), programs
+            given = check_start(W, (n, k), "W", signed=signed == "usage")
+            return matrix.thin(n, k, times_power(given, -matrix.exponent)), programs
         usage = matrix.thin(n, k)
         problem = exact_problem(
             matrix, programs, settings.penalties.usage, signed=signed == "usage"

@@ -81,6 +81,8 @@ class DataMatrix:
         self.shape = (int(x.shape[0]), int(x.shape[1]))
         self.dtype = np.dtype(dtype)
         self.n_threads = n_threads
+        #: These are the data of the user times 2^-exponent.
+        self.exponent = 0
         self._x = x
         self._hidden = Hidden() if hidden is None else hidden
         self._streamed = not (sp.issparse(x) or isinstance(x, np.ndarray))

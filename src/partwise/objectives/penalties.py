@@ -11,6 +11,9 @@ from partwise.exceptions import UsageError
 
 __all__ = ["ElasticNet", "Penalties"]
 
+#: Scaled weights are cut here: beyond it a component is zero in any case.
+_MOST = 1e150
+
 
 @dataclass(frozen=True)
 class ElasticNet:
@@ -37,6 +40,12 @@ class ElasticNet:
     def components(self) -> npt.NDArray[np.bool_]:
         """Whether each component is penalised."""
         return (self.l1 > 0) | (self.l2 > 0)
+
+    def scaled(self, l1: int, l2: int) -> ElasticNet:
+        """Return the penalty with its weights times 2^l1 and 2^l2, as far as they stay finite."""
+        with np.errstate(over="ignore", under="ignore"):
+            one, two = np.ldexp(self.l1, l1), np.ldexp(self.l2, l2)
+        return ElasticNet(np.minimum(one, _MOST), np.minimum(two, _MOST))
 
     def gram(self, gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return G with the penalty on its diagonal."""
@@ -95,3 +104,13 @@ class Penalties:
                 f"as it is and makes the penalty vanish. Penalise {both} (l2_{other} is enough)"
             )
         object.__setattr__(self, "active", bool(usage.any() or programs.any()))
+
+    def scaled(self, power: int) -> Penalties:
+        """Return the penalties for data 2^-power times these, and usage that is so, too.
+
+        The objective is then 2^(-2 power) times what it was.
+        """
+        if power == 0 or not self.active:
+            return self
+        usage = self.usage.scaled(-power, 0)
+        return Penalties(usage, self.programs.scaled(-2 * power, -2 * power), self.pinned)
