@@ -22,7 +22,9 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "neighbors": ("partwise.graph", "neighbors"),
     "open": ("partwise.io", "open_table"),
     "save": ("partwise.io", "save_model"),
+    "select_rank": ("partwise.factorize", "select_rank"),
     "simulate_neighborhoods": ("partwise.datasets", "simulate_neighborhoods"),
+    "simulate_programs": ("partwise.datasets", "simulate_programs"),
 }
 
 #: what scverse users type: AnnData in, AnnData out

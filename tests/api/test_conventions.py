@@ -60,6 +60,7 @@ PUBLIC = list(_with_methods([(name, obj) for name, obj in LISTED if id(obj) in E
 ENGINE = ("partwise.kernels.", "partwise.solvers.", "partwise.matrix.", "partwise.objectives.")
 #: what takes all settings of an algorithm, a job, an option or a drawing
 SETTINGS = {
+    "partwise.factorize.rank.select_rank",
     "partwise.graph.cluster.cluster_rows",
     "partwise.graph.leiden.leiden",
     "partwise.workflows.options.option",
@@ -75,6 +76,8 @@ POSITIONAL = {
     "canonical_labels": {"multiplicity"},
     "main": {"arguments"},
     "simulate_neighborhoods": {"n_cells"},
+    "simulate_programs": {"n"},
+    "select_rank": {"ranks"},
     "write_simulated": {"folder"},
     "elide": {"longest"},
     "display_name": {"longest"},

@@ -87,6 +87,11 @@ app = LazyGroup(
             "factorize",
             "Factorize a table into programs and their usage: tables, model, report.",
         ),
+        "rank": (
+            "partwise.cli.rank",
+            "rank",
+            "Choose the number of programs: held-out error, stability, spectrum, report.",
+        ),
         "simulate": ("partwise.cli.simulate", "simulate", "Write tables whose truth is known."),
         "warmup": (
             "partwise.cli.warmup",

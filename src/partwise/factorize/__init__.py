@@ -8,6 +8,7 @@ from partwise.factorize.consensus import ConsensusNMF
 from partwise.factorize.held_out import HeldOut, held_out_error
 from partwise.factorize.minibatch import MiniBatchNMF
 from partwise.factorize.nmf import NMF
+from partwise.factorize.rank import RankSelection, select_rank
 
 __all__ = [
     "NMF",
@@ -16,10 +17,12 @@ __all__ = [
     "ConsensusRanks",
     "HeldOut",
     "MiniBatchNMF",
+    "RankSelection",
     "consensus_programs",
     "consensus_ranks",
     "gene_scores",
     "held_out_error",
     "refit_programs",
+    "select_rank",
     "top_genes",
 ]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from partwise.figures.clusters import agreement_heatmap, cluster_sizes, embedding
 from partwise.figures.composition import composition
+from partwise.figures.consensus import clustergram, stability_error
 from partwise.figures.factors import loss_curve, programs_heatmap, usage_by_cluster
 from partwise.figures.programs import (
     coverage_bars,
     explained_bars,
     leading_features,
+    leading_heatmap,
     program_name,
     usage_maps,
 )
+from partwise.figures.rank import rank_curves
 from partwise.figures.style import (
     GREY,
     OKABE_ITO,
@@ -30,6 +33,7 @@ __all__ = [
     "agreement_heatmap",
     "cluster_colors",
     "cluster_sizes",
+    "clustergram",
     "colors_for",
     "composition",
     "coverage_bars",
@@ -38,12 +42,15 @@ __all__ = [
     "embedding",
     "explained_bars",
     "leading_features",
+    "leading_heatmap",
     "loss_curve",
     "message_figure",
     "palette",
     "program_name",
     "programs_heatmap",
+    "rank_curves",
     "render",
+    "stability_error",
     "usage_by_cluster",
     "usage_maps",
 ]

@@ -146,17 +146,17 @@ def message_figure(text: str) -> Figure:
 
 
 @styled
-def render(figure: Figure, fmt: Literal["svg", "png"] = "svg", *, dpi: int = 160) -> bytes:
-    """Return a figure as the bytes of an SVG or PNG file; equal figures give equal bytes.
+def render(figure: Figure, fmt: Literal["svg", "png", "pdf"] = "svg", *, dpi: int = 160) -> bytes:
+    """Return a figure as the bytes of an SVG, PNG or PDF file; equal figures give equal bytes.
 
     Parameters
     ----------
     figure
         Any matplotlib figure.
     fmt
-        "svg" (text as outlines, so it looks the same everywhere) or "png".
+        "svg" (text as outlines, so it looks the same everywhere), "png" or "pdf".
     dpi
-        Dots per inch of a PNG and of the rasterised parts of an SVG.
+        Dots per inch of a PNG and of the rasterised parts of the others.
 
     Returns
     -------
@@ -170,7 +170,11 @@ def render(figure: Figure, fmt: Literal["svg", "png"] = "svg", *, dpi: int = 160
     b'PNG'
     """
     stream = io.BytesIO()
-    metadata = {"Date": None, "Creator": None} if fmt == "svg" else {"Software": None}
+    metadata: dict[str, None] = {
+        "svg": {"Date": None, "Creator": None},
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    }[fmt]
     with warnings.catch_warnings():
         # a letter that no installed font has is drawn as a box: the tables hold the name
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")

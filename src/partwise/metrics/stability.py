@@ -87,7 +87,8 @@ def mean_matched_cosine(programs: Sequence[npt.ArrayLike]) -> FloatArray:
 
     Examples
     --------
-    >>> mean_matched_cosine([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[1, 1], [0, 1]]]).round(3).tolist()
+    >>> starts = [[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[1, 1], [0, 1]]]
+    >>> mean_matched_cosine(starts).round(3).tolist()
     [0.927, 0.927, 0.854]
     """
     count = len(programs)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from partwise.workflows.cluster_options import ClusterOptions
     from partwise.workflows.factorize_job import FactorizeResult, factorize
     from partwise.workflows.factorize_options import FactorizeOptions
+    from partwise.workflows.rank_job import RankResult, rank
+    from partwise.workflows.rank_options import RankOptions
     from partwise.workflows.simulate_job import SimulateOptions, simulate
     from partwise.workflows.warmup import warmup
 
@@ -22,9 +24,12 @@ __all__ = [
     "ClusterResult",
     "FactorizeOptions",
     "FactorizeResult",
+    "RankOptions",
+    "RankResult",
     "SimulateOptions",
     "cluster",
     "factorize",
+    "rank",
     "simulate",
     "warmup",
 ]
@@ -34,9 +39,12 @@ _PUBLIC = {
     "ClusterResult": "cluster_job",
     "FactorizeOptions": "factorize_options",
     "FactorizeResult": "factorize_job",
+    "RankOptions": "rank_options",
+    "RankResult": "rank_job",
     "SimulateOptions": "simulate_job",
     "cluster": "cluster_job",
     "factorize": "factorize_job",
+    "rank": "rank_job",
     "simulate": "simulate_job",
     "warmup": "warmup",
 }

@@ -1,0 +1,242 @@
+"""The fits behind the choice of a rank, and what is kept of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from partwise.factorize.held_out import held_out_error
+from partwise.matrix.masks import Hidden, Speckle
+from partwise.matrix.matrix import DataMatrix
+from partwise.matrix.thin import thin_rows
+from partwise.metrics.stability import co_assignment, cophenetic_correlation, dispersion
+from partwise.objectives import ElasticNet, Penalties
+from partwise.results import Status
+from partwise.solvers.restarts import fit_restarts
+from partwise.solvers.state import Outcome, Settings, residual
+from partwise.utils.threads import run_tasks, single_thread_blas
+
+__all__ = [
+    "FullFit",
+    "HeldFit",
+    "RankFits",
+    "consensus_of",
+    "hidden_share",
+    "mask_of",
+    "sampled_rows",
+]
+
+Array = npt.NDArray[Any]
+
+#: Observations whose main program is compared between starts.
+_MOST_OBSERVATIONS = 1000
+#: Share of the entries to hide; of sparse data as many as this share of their non-zeros, because
+#: each hidden entry costs as much as a non-zero; but so many entries at least.
+_HIDDEN, _HIDDEN_OF_NONZERO, _FEWEST_HIDDEN = 0.1, 0.25, 20_000
+#: Bytes of masked copies of the data that are kept from rank to rank.
+_KEPT_BYTES = 2**30
+#: What a seed is for: starts on all entries, starts on those that are not hidden, observations.
+_FULL, _HELD, _ROWS = range(3)
+
+
+@dataclass(frozen=True)
+class FullFit:
+    """A fit of all entries.
+
+    Attributes
+    ----------
+    programs
+        k x p.
+    labels
+        The program that each observation of the sample uses most; -1 if it uses none.
+    relative_error
+        ||X - W H|| / ||X||.
+    n_iter, converged
+        How it ended.
+    """
+
+    programs: Array
+    labels: npt.NDArray[np.intp]
+    relative_error: float
+    n_iter: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class HeldFit:
+    """A fit of the entries that are not hidden.
+
+    Attributes
+    ----------
+    relative_error
+        ||X - W H|| / ||X|| over the hidden entries.
+    n_iter, converged
+        How it ended.
+    """
+
+    relative_error: float
+    n_iter: int
+    converged: bool
+
+
+class RankFits:
+    """Fits of the same data at any rank, several at a time.
+
+    Parameters
+    ----------
+    X
+        The data, checked: array, CSR matrix or block source.
+    n_replicates
+        Fits per rank, of each kind.
+    fraction
+        Share of the entries that each replicate hides.
+    entropy
+        The seed that all others are made from.
+    tol, max_iter
+        When fits stop.
+    n_threads
+        Threads; the bits do not depend on it.
+    on_fit
+        Called after each fit, by any thread.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        *,
+        n_replicates: int,
+        fraction: float,
+        entropy: int,
+        tol: float,
+        max_iter: int,
+        n_threads: int,
+        on_fit: Callable[[], None],
+    ) -> None:
+        self.X = X
+        self.dtype = np.dtype(X.dtype)
+        self.n_replicates = n_replicates
+        self.fraction = fraction
+        self.entropy = entropy
+        self._tol, self._max_iter = tol, max_iter
+        self._n_threads = n_threads
+        self._on_fit = on_fit
+        self._streamed = not (sp.issparse(X) or isinstance(X, np.ndarray))
+        self._sample = sampled_rows(X.shape[0], _MOST_OBSERVATIONS, self._rng(_ROWS))
+        self._all: DataMatrix | None = None
+        self._masked: dict[int, DataMatrix] = {}
+
+    def full(self, k: int) -> list[FullFit]:
+        """Fit all entries from each start."""
+        if self._all is None:
+            self._all = DataMatrix(self.X, 1, dtype=self.dtype, n_threads=self._n_threads)
+        matrix = self._all
+        starts = [np.random.SeedSequence([self.entropy, _FULL, k, r]) for r in self._replicates]
+        return fit_restarts(
+            matrix,
+            k,
+            starts,
+            self._settings(k),
+            keep=partial(self._keep, matrix, k),
+            at_once=1 if self._streamed else None,
+        )
+
+    def held(self, k: int) -> list[HeldFit]:
+        """Fit the entries that each replicate sees, and measure the error on those it does not."""
+        tasks = [partial(self._held_fit, k, r) for r in self._replicates]
+        with single_thread_blas():
+            return run_tasks(1 if self._streamed else self._n_threads, tasks)
+
+    def _held_fit(self, k: int, replicate: int) -> HeldFit:
+        matrix = self._masked_matrix(replicate)
+        mask = mask_of(self.fraction, self.entropy, replicate)
+
+        def keep(outcome: Outcome) -> HeldFit:
+            stride = matrix.stride(k)
+            usage = thin_rows(outcome.usage, stride, k)
+            programs = thin_rows(outcome.programs, stride, k).T
+            found = held_out_error(self.X, mask, usage, programs, n_threads=1)
+            relative = np.sqrt(found.error / found.baseline) if found.baseline > 0 else 0.0
+            self._on_fit()
+            return HeldFit(float(relative), outcome.n_iter, outcome.status is not Status.MAX_ITER)
+
+        start = np.random.SeedSequence([self.entropy, _HELD, k, replicate])
+        return fit_restarts(matrix, k, [start], self._settings(k), keep=keep)[0]
+
+    def _masked_matrix(self, replicate: int) -> DataMatrix:
+        """Return the layout of what a replicate sees, kept for other ranks where there is room."""
+        if replicate in self._masked:
+            return self._masked[replicate]
+        mask = mask_of(self.fraction, self.entropy, replicate)
+        threads = self._n_threads if self._streamed else 1
+        matrix = DataMatrix(self.X, 1, dtype=self.dtype, n_threads=threads, hidden=Hidden([mask]))
+        size = self.X.data.nbytes if not self._streamed else 0
+        if 2 * size * self.n_replicates <= _KEPT_BYTES:
+            self._masked[replicate] = matrix
+        return matrix
+
+    def _keep(self, matrix: DataMatrix, k: int, outcome: Outcome) -> FullFit:
+        stride = matrix.stride(k)
+        settings = self._settings(k)
+        usage = thin_rows(outcome.usage, stride, k)[self._sample]
+        rest = residual(
+            matrix, outcome.statistics, outcome.usage, outcome.programs, settings.penalties
+        )
+        norm = matrix.squared_norm
+        self._on_fit()
+        return FullFit(
+            programs=thin_rows(outcome.programs, stride, k).T.copy(),
+            labels=np.where(usage.any(axis=1), usage.argmax(axis=1), -1),
+            relative_error=float(np.sqrt(max(rest, 0.0) / norm)) if norm > 0 else 0.0,
+            n_iter=outcome.n_iter,
+            converged=outcome.status is not Status.MAX_ITER,
+        )
+
+    @property
+    def _replicates(self) -> range:
+        return range(self.n_replicates)
+
+    def _settings(self, k: int) -> Settings:
+        none = ElasticNet.build(0.0, 0.0, k, factor="usage")
+        return Settings(self._tol, self._max_iter, Penalties(none, none))
+
+    def _rng(self, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.entropy, purpose])
+
+
+def consensus_of(fits: list[FullFit]) -> tuple[float, float]:
+    """Return cophenetic correlation and dispersion of what the starts have as main programs."""
+    together = co_assignment([fit.labels for fit in fits])
+    return cophenetic_correlation(together), dispersion(together)
+
+
+def hidden_share(X: Any) -> float:
+    """Return what share of the entries of the data to hide."""
+    n, p = X.shape
+    block = X
+    if not (sp.issparse(X) or isinstance(X, np.ndarray)):
+        block = next(iter(X.blocks(0, min(n, 4096))))[1]
+    if not sp.issparse(block):
+        return _HIDDEN
+    density = block.nnz / max(1, block.shape[0] * p)
+    least = min(_HIDDEN, _FEWEST_HIDDEN / (n * p))
+    return float(np.clip(_HIDDEN_OF_NONZERO * density, least, _HIDDEN))
+
+
+def mask_of(fraction: float, entropy: int, replicate: int) -> Speckle:
+    """Return what a replicate hides: disjoint folds of one seed, then those of the next."""
+    folds = Speckle(fraction).n_folds
+    seed = np.random.SeedSequence([entropy, replicate // folds]).generate_state(1)[0]
+    return Speckle(fraction, seed=int(seed), fold=replicate % folds)
+
+
+def sampled_rows(n: int, most: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Return the sorted numbers of at most `most` of n rows."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(rng.choice(n, size=most, replace=False))
