@@ -142,10 +142,16 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         n_threads = resolve_threads(self.n_threads)
         return DataMatrix(X, k, dtype=np.dtype(X.dtype), n_threads=n_threads, hidden=hidden)
 
-    def _scaled_matrix(self, X: Any, k: int, hidden: Hidden) -> DataMatrix:
-        """Return the data of a fit, times a power of two where their size needs it."""
+    def _scaled_matrix(
+        self, X: Any, k: int, hidden: Hidden, *, least: int | None = None
+    ) -> DataMatrix:
+        """Return the data of a fit, times a power of two where their size needs it.
+
+        Its exponent is at least `least`, that of the data before.
+        """
         matrix = self._matrix(X, k, hidden)
         power = exponent_of(matrix)
+        power = power if least is None or matrix.squared_norm == 0 else max(power, least)
         if power != 0:
             matrix = self._matrix(times_power(X, -power), k, hidden)
             matrix.exponent = power

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.sources import Block, BlockSource
 
-__all__ = ["exponent_of", "exponent_of_block", "in_units", "times_power"]
+__all__ = ["exponent_of", "exponent_of_block", "exponent_of_gram", "in_units", "times_power"]
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +31,11 @@ def exponent_of(matrix: DataMatrix) -> int:
     if size == 0 or not np.isfinite(size):  # float64 whose squares under- or overflow
         size = abs(matrix.mean)
     return _even(size, matrix.dtype)
+
+
+def exponent_of_gram(gram: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> int:
+    """Return the same from W^T W of usage that belongs to programs of size 1."""
+    return _even(float(np.sqrt(np.diag(gram).max())), dtype)
 
 
 def exponent_of_block(X: Any) -> int:

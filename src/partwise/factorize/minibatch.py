@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from partwise.factorize._base import BaseNMF
 from partwise.factorize._checks import check_count, check_number, check_start, is_source
 from partwise.factorize._masking import check_observed, check_seen
 from partwise.factorize._record import in_order, record
+from partwise.factorize._scale import exponent_of_gram, in_units, times_power
 from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
 from partwise.objectives import Penalties
@@ -94,6 +96,8 @@ class MiniBatchNMF(BaseNMF):
     >>> sorted(model.result_.details)
     ['projected_gradient', 'relative_gap']
     """
+
+    _online: Online
 
     def __init__(
         self,
@@ -199,10 +203,14 @@ class MiniBatchNMF(BaseNMF):
         X, hidden = check_observed(self, X, None, None, reset=first, dtype=dtype)
         k = self._count(X.shape) if first else self.components_.shape[0]
         with single_thread_blas():
-            batch = self._matrix(X, k, hidden)
+            least = None if first else exponent_of_gram(self._online.gram, np.dtype(dtype))
+            batch = self._scaled_matrix(X, k, hidden, least=least)
+            power = batch.exponent
             if first:
                 self._online = self._begin(batch, k, H)
-            step(self._online, batch, self._penalties(k), self.forget_factor)
+            online = self._online.scaled(-power)
+            step(online, batch, self._penalties(k).scaled(power), self.forget_factor)
+            self._online = online.scaled(power)
         self.components_ = np.ascontiguousarray(self._online.programs.T)
         self.n_components_ = k
         self.n_steps_ = self._online.steps
@@ -241,13 +249,17 @@ class MiniBatchNMF(BaseNMF):
             penalties=self._penalties(k),
         )
         with single_thread_blas():
-            matrix = self._matrix(X, k, hidden)
+            matrix = self._scaled_matrix(X, k, hidden)
+            power = matrix.exponent
+            X, heard = times_power(X, -power), in_units(callback, power)
+            settings = replace(settings, penalties=settings.penalties.scaled(power))
             check_seen(matrix)
             self._online = self._begin(matrix, k, H)
-            status, history, epochs = self._epochs(X, hidden, k, settings, callback)
+            status, history, epochs = self._epochs(X, hidden, k, settings, heard)
             outcome = self._close(matrix, settings, status, history, epochs)
             usage, programs, explained, order = in_order(matrix, outcome)
-            self._online = self._online.as_given(programs.T, order)
+            self._online = self._online.as_given(programs.T, order).scaled(power)
+            outcome.loss = [float(v) for v in times_power(np.array(outcome.loss), 2 * power)]
             self.components_ = programs
             self.n_components_ = k
             self.n_iter_ = epochs
@@ -255,10 +267,12 @@ class MiniBatchNMF(BaseNMF):
             self.result_ = record(
                 matrix, outcome, settings, programs, explained, self, time.perf_counter() - begun
             )
-        self.reconstruction_err_ = self.result_.relative_error * float(np.sqrt(matrix.squared_norm))
+        norm = np.ldexp(np.sqrt(matrix.squared_norm), power)
+        self.reconstruction_err_ = self.result_.relative_error * float(norm)
         if status is Status.MAX_ITER and settings.tol > 0:
             warnings.warn(Status.MAX_ITER.advice, ConvergenceWarning, stacklevel=3)
-        return usage
+        scaled: Array = times_power(usage, power)
+        return scaled
 
     def _epochs(
         self, X: Any, hidden: Hidden, k: int, settings: Settings, callback: Callback | None

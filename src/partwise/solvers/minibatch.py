@@ -50,6 +50,13 @@ class Online:
         p, k = programs.shape
         return cls(programs.copy(), np.zeros((k, k)), np.zeros((p, k)))
 
+    def scaled(self, power: int) -> Online:
+        """Return the state for data times 2^power."""
+        if power == 0:
+            return self
+        gram, cross = np.ldexp(self.gram, 2 * power), np.ldexp(self.cross, 2 * power)
+        return Online(self.programs, gram, cross, self.steps)
+
     def as_given(self, programs: Array, order: npt.NDArray[np.intp]) -> Online:
         """Return the state in the order and scale in which the user gets the programs, p x k."""
         before = self.programs[:, order].sum(axis=0, dtype=np.float64)
