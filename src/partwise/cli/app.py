@@ -92,6 +92,11 @@ app = LazyGroup(
             "rank",
             "Choose the number of programs: held-out error, stability, spectrum, report.",
         ),
+        "project": (
+            "partwise.cli.project",
+            "project",
+            "Find the usage of a saved model's programs by new rows, matched by name.",
+        ),
         "simulate": ("partwise.cli.simulate", "simulate", "Write tables whose truth is known."),
         "warmup": (
             "partwise.cli.warmup",

@@ -9,6 +9,7 @@ from partwise.figures.factors import loss_curve, programs_heatmap, usage_by_clus
 from partwise.figures.programs import (
     coverage_bars,
     explained_bars,
+    fit_histogram,
     leading_features,
     leading_heatmap,
     program_name,
@@ -41,6 +42,7 @@ __all__ = [
     "elide",
     "embedding",
     "explained_bars",
+    "fit_histogram",
     "leading_features",
     "leading_heatmap",
     "loss_curve",

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from partwise.figures.heatmap import heatmap
 from partwise.figures.style import (
     FAINT,
     FULL_WIDTH,
@@ -21,7 +22,15 @@ from partwise.figures.style import (
     styled,
 )
 
-__all__ = ["coverage_bars", "explained_bars", "leading_features", "program_name", "usage_maps"]
+__all__ = [
+    "coverage_bars",
+    "explained_bars",
+    "fit_histogram",
+    "leading_features",
+    "leading_heatmap",
+    "program_name",
+    "usage_maps",
+]
 
 _MOST_PROGRAMS = 40
 #: Values beyond this quantile share the last colour, so that one cell does not set the scale.
@@ -82,6 +91,63 @@ def leading_features(top: pd.DataFrame, *, feature: str = "feature") -> Figure:
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
     return figure
+
+
+@styled
+def leading_heatmap(
+    programs: pd.DataFrame, *, explained: npt.ArrayLike | None = None, max_features: int = 60
+) -> Figure:
+    """Draw the leading features of all programs in all programs.
+
+    A cell is h_ij / max_j h_ij: the weight relative to the largest of its program, so that a
+    program of few features does not pale the others.
+
+    Parameters
+    ----------
+    programs
+        Non-negative weights, features x programs.
+    explained
+        Share of the data that each program explains, written under its name.
+    max_features
+        As many of each program are shown, its largest, that all fit into this number of rows; at
+        least one of each.
+
+    Returns
+    -------
+    Figure
+        A heatmap, features x programs.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> H = pd.DataFrame({"program_1": [2.0, 1.0], "program_2": [0.0, 3.0]}, index=["A", "B"])
+    >>> [text.get_text() for text in leading_heatmap(H).axes[0].get_yticklabels()]
+    ['A', 'B']
+    """
+    if programs.empty:
+        return message_figure("There are no programs to show.")
+    weights = programs.to_numpy(dtype=float)
+    largest = weights.max(axis=0)
+    relative = weights / np.where(largest > 0, largest, 1.0)
+    each = max(1, max_features // weights.shape[1])
+    chosen: dict[int, None] = {}
+    for column in relative.T:
+        best = np.argsort(-column, kind="stable")[:each]
+        chosen.update(dict.fromkeys(int(i) for i in best if column[i] > 0))
+    order = list(chosen)
+    names = [program_name(name) for name in programs.columns]
+    if explained is not None:
+        shares = np.asarray(explained, dtype=float)
+        names = [f"{n}\n{100 * share:.1f} %" for n, share in zip(names, shares, strict=True)]
+    label = f"The {each} largest of each program" if len(order) < len(weights) else ""
+    return heatmap(
+        relative[order],
+        [elide(programs.index[i]) for i in order],
+        names,
+        scale_label="Weight relative to the largest of the program",
+        row_label=label,
+        top=1.0,
+    )
 
 
 @styled
@@ -232,3 +298,45 @@ def _above(axes: Axes, x: float, y: float, text: str) -> None:
     axes.annotate(
         text, (x, y), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7.5
     )
+
+
+@styled
+def fit_histogram(fit: npt.ArrayLike) -> Figure:
+    """Draw how well rows are fitted.
+
+    Parameters
+    ----------
+    fit
+        Share of each row's sum of squares that is explained; at most 1.
+
+    Returns
+    -------
+    Figure
+        A histogram with the median marked.
+
+    Examples
+    --------
+    >>> fit_histogram([0.2, 0.4, 0.9]).axes[0].get_ylabel()
+    'Rows'
+    """
+    values = np.asarray(fit, float).ravel()
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return message_figure("There are no rows to show.")
+    figure = new_figure(FULL_WIDTH, 2.4)
+    axes = figure.add_subplot()
+    low = min(0.0, float(values.min()))
+    axes.hist(values, bins=np.linspace(low, 1.0, 51).tolist(), color=OKABE_ITO[0])
+    middle = float(np.median(values))
+    axes.axvline(middle, color=OKABE_ITO[3], linewidth=1.2)
+    axes.annotate(
+        f"median {middle:.2f}",
+        (middle, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, -9),
+        textcoords="offset points",
+        fontsize=8,
+    )
+    axes.set(xlabel="Share of a row that is explained", ylabel="Rows", xlim=(low, 1.0))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    return figure

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from partwise.workflows.cluster_options import ClusterOptions
     from partwise.workflows.factorize_job import FactorizeResult, factorize
     from partwise.workflows.factorize_options import FactorizeOptions
+    from partwise.workflows.project_job import ProjectResult, project
+    from partwise.workflows.project_options import ProjectOptions
     from partwise.workflows.rank_job import RankResult, rank
     from partwise.workflows.rank_options import RankOptions
     from partwise.workflows.simulate_job import SimulateOptions, simulate
@@ -24,11 +26,14 @@ __all__ = [
     "ClusterResult",
     "FactorizeOptions",
     "FactorizeResult",
+    "ProjectOptions",
+    "ProjectResult",
     "RankOptions",
     "RankResult",
     "SimulateOptions",
     "cluster",
     "factorize",
+    "project",
     "rank",
     "simulate",
     "warmup",
@@ -41,10 +46,13 @@ _PUBLIC = {
     "FactorizeResult": "factorize_job",
     "RankOptions": "rank_options",
     "RankResult": "rank_job",
+    "ProjectOptions": "project_options",
+    "ProjectResult": "project_job",
     "SimulateOptions": "simulate_job",
     "cluster": "cluster_job",
     "factorize": "factorize_job",
     "rank": "rank_job",
+    "project": "project_job",
     "simulate": "simulate_job",
     "warmup": "warmup",
 }

@@ -121,7 +121,7 @@ def _summary(found: Findings) -> list[str]:
         f"{figures.program_name(name)} ({100 * share:.1f} %): {leading.get(name, 'nothing')}"
         for name, share in list(zip(names, fit.explained, strict=True))[:8]
     )
-    more = "; ..." if len(names) > 8 else ""
+    more = f"; and {len(names) - 8} more" if len(names) > 8 else ""
     return [f"The programs, by the share of the data that they explain: {told}{more}."]
 
 
@@ -154,9 +154,10 @@ def _programs(found: Findings) -> Section:
                 ReportTable(found.top.set_index("program"), "The leading features"),
             ),
             ReportFigure(
-                figures.programs_heatmap(programs, explained=fit.explained),
+                figures.leading_heatmap(programs, explained=fit.explained),
                 "Features by program",
-                "Share of each feature in each program, of the features that lead one.",
+                "Weight of the leading features of each program in all programs, relative to the "
+                "largest of the program.",
                 f"Heatmap of features by {len(names)} programs.",
                 ReportTable(programs, "Weights, H transposed"),
             ),
