@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from partwise.exceptions import PartwiseWarning, UsageError
 from partwise.factorize._checks import check_count
+from partwise.factorize._counts import check_sizes, project_counts
 from partwise.factorize._masking import check_observed, warn_unseen
 from partwise.factorize._scale import exponent_of, exponent_of_block, times_power
 from partwise.matrix.masks import Hidden
@@ -38,19 +39,23 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     n_features_in_: int
     result_: Factorization
 
-    def transform(self, X: Any, *, mask: Any = None, weights: Any = None) -> Array:
+    def transform(
+        self, X: Any, *, mask: Any = None, weights: Any = None, size_factors: Any = None
+    ) -> Array:
         """Return the usage of the fitted programs by new observations.
 
         Each row solves min over w >= 0 of 1/2 ||x - w H||^2 plus the penalty of the usage,
         exactly, by block principal pivoting; over its observed entries, by their weights. A row
-        without any gets a usage of 0.
+        without any gets a usage of 0. Under the Kullback-Leibler loss each row minimises its
+        deviance, by Newton's method.
 
         Parameters
         ----------
         X : array-like, sparse matrix or block source, n x p
             Observations with the features of the fit.
-        mask, weights
-            Entries that are hidden or count less, as in `fit`; NaN is hidden.
+        mask, weights, size_factors
+            Entries that are hidden or count less, and sizes of the rows, as in `fit`; NaN is
+            hidden.
 
         Returns
         -------
@@ -63,7 +68,10 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             If X does not fit the model, or has negative or infinite values that are not hidden.
         """
         check_is_fitted(self)
+        self._check_sizes(size_factors)
         k = self.components_.shape[0]
+        if self._counts:
+            return self._project_counts(X, mask, weights, size_factors)[0]
         with single_thread_blas():
             matrix, usage, _, statistics = self._project(X, mask, weights)
         warn_unseen(statistics.unseen)
@@ -87,6 +95,31 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         problem = exact_problem(matrix, programs, penalty, signed=signed)
         return matrix, usage, programs, matrix.sweep(programs, problem, usage)
 
+    def _project_counts(
+        self, X: Any, mask: Any, weights: Any, size_factors: Any
+    ) -> tuple[Array, float, float]:
+        """Return the usage of new counts, its deviance, and that of the rank-one model."""
+        dtype = self.components_.dtype
+        X, hidden = check_observed(self, X, mask, weights, reset=False, dtype=dtype)
+        sizes = check_sizes(size_factors, X.shape[0])
+        penalties = self._penalties(self.components_.shape[0])
+        n_threads = resolve_threads(self.n_threads)
+        with single_thread_blas():
+            return project_counts(X, hidden, self.components_, penalties, sizes, n_threads)
+
+    @property
+    def _counts(self) -> bool:
+        """Whether the loss is that of counts."""
+        return bool(getattr(self, "loss", "frobenius") == "kullback-leibler")
+
+    def _check_sizes(self, size_factors: Any) -> None:
+        """Refuse size factors where they mean nothing."""
+        if size_factors is not None and not self._counts:
+            raise UsageError(
+                "size_factors go with loss='kullback-leibler'; under the Frobenius loss, divide "
+                "the rows by them"
+            )
+
     def inverse_transform(self, X: Any) -> Array:
         """Return usage @ programs, n x p.
 
@@ -109,8 +142,19 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         product: Array = usage @ self.components_
         return product
 
-    def score(self, X: Any, y: object = None, *, mask: Any = None, weights: Any = None) -> float:
+    def score(
+        self,
+        X: Any,
+        y: object = None,
+        *,
+        mask: Any = None,
+        weights: Any = None,
+        size_factors: Any = None,
+    ) -> float:
         """Return the share of ||X||^2 that the model explains: 1 - ||X - W H||^2 / ||X||^2.
+
+        Under the Kullback-Leibler loss, the share of the deviance of the rank-one model (row
+        totals times column totals) that it explains.
 
         Parameters
         ----------
@@ -118,15 +162,19 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             Observations; their usage W is found by `transform`.
         y : ignored
             For scikit-learn's grammar.
-        mask, weights
-            Entries that are left out of both sums or count less in them, as in `fit`.
+        mask, weights, size_factors
+            As in `transform`; hidden entries are left out of both sums.
 
         Returns
         -------
         float
-            1 is exact, 0 is what all zeros reach.
+            1 is exact, 0 is what all zeros (or the rank-one model) reach.
         """
         check_is_fitted(self)
+        self._check_sizes(size_factors)
+        if self._counts:
+            _, deviance, null = self._project_counts(X, mask, weights, size_factors)
+            return 1.0 - deviance / null if null > 0 else 1.0
         k = self.components_.shape[0]
         with single_thread_blas():
             matrix, usage, programs, statistics = self._project(X, mask, weights)

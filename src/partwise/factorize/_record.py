@@ -61,8 +61,14 @@ def record(
         explained=explained,
         n_iter=outcome.n_iter,
         seed=int(seed) if isinstance(seed, numbers.Integral) else None,
-        solver=getattr(estimator, "solver", "minibatch"),
+        solver=_solver(estimator),
         wall_time=wall_time,
         version=__version__,
         details=outcome.details,
     )
+
+
+def _solver(estimator: Any) -> str:
+    """Return the solver that "auto" stands for, and the name of estimators without a choice."""
+    name = str(getattr(estimator, "solver", "minibatch"))
+    return "hals" if name == "auto" else name

@@ -20,25 +20,30 @@ from partwise.factorize._checks import (
     check_start,
     check_together,
 )
+from partwise.factorize._counts import Start, check_sizes, fit
 from partwise.factorize._masking import check_observed, check_seen
 from partwise.factorize._record import in_order, record
 from partwise.factorize._scale import in_units, times_power
+from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
 from partwise.objectives import Constraints
 from partwise.results import Status
 from partwise.solvers.hals import fit_hals
 from partwise.solvers.init import INITS
+from partwise.solvers.kl import CountSettings
 from partwise.solvers.start import constrained_start
 from partwise.solvers.state import Outcome, Settings, exact_problem
 from partwise.utils.random import generator
-from partwise.utils.threads import single_thread_blas
+from partwise.utils.threads import resolve_threads, single_thread_blas
 
 __all__ = ["NMF"]
 
 Array = npt.NDArray[Any]
 Callback = Callable[[int, float], None]
 
-SOLVERS = ("hals", "bpp")
+LOSSES = ("frobenius", "kullback-leibler")
+#: The solvers of each loss; the first is the one of "auto".
+SOLVERS = {"frobenius": ("hals", "bpp"), "kullback-leibler": ("newton",)}
 
 
 class NMF(BaseNMF):
@@ -48,6 +53,11 @@ class NMF(BaseNMF):
 
         1/2 ||X - W H||^2 + l1_usage sum(W) + l2_usage/2 ||W||^2
                           + l1_programs sum(H) + l2_programs/2 ||H||^2
+
+    or, for counts (loss="kullback-leibler"), in place of the first term the deviance of the Poisson
+    model with means s_i (W H)_ij, s_i being the size factor of row i (1 if none is given),
+
+        sum_ij x log(x / (s w h)) - x + s w h
 
     Entries that are hidden (NaN, or by a mask) are left out of the first sum, and entry weights
     enter it. Each iteration reads X once; the usage that is returned is the exact minimiser for the
@@ -60,9 +70,13 @@ class NMF(BaseNMF):
     ----------
     n_components : int, optional
         Number of programs k; by default 10, or the number of features where that is smaller.
-    solver : {"hals", "bpp"}
-        "hals": several sweeps of coordinate descent per pass; "bpp": each half step is solved
-        exactly by block principal pivoting, which costs more and converges in as many passes.
+    loss : {"frobenius", "kullback-leibler"}
+        What is minimised. The Kullback-Leibler loss suits counts: it works on the non-zeros alone.
+    solver : {"auto", "hals", "bpp", "newton"}
+        "auto" is "hals" for the Frobenius loss: several sweeps of coordinate descent per pass.
+        "bpp": each half step is solved exactly by block principal pivoting, which costs more and
+        converges in as many passes. "newton", of the Kullback-Leibler loss: coordinate descent
+        with second derivatives on both factors, extrapolated.
     init : {"nndsvda", "nndsvd", "random", "custom"}
         Start. "nndsvd" is made from the leading singular vectors; "nndsvda" fills its zeros with
         the mean of X; "custom" takes the arrays given to `fit_transform`.
@@ -97,7 +111,8 @@ class NMF(BaseNMF):
     n_components_ : int
         Number of programs.
     reconstruction_err_ : float
-        ||X - W H||, over the observed entries and by their weights.
+        ||X - W H||, over the observed entries and by their weights; the square root of twice the
+        deviance for the Kullback-Leibler loss.
     n_iter_ : int
         Passes of the start that was kept.
     result_ : Factorization
@@ -105,6 +120,7 @@ class NMF(BaseNMF):
 
     References
     ----------
+    Hien & Gillis (2021), J. Sci. Comput. 87 (Kullback-Leibler, coordinate descent);
     Cichocki & Phan (2009), IEICE Trans. Fundamentals 92-A (HALS); Gillis & Glineur (2012), Neural
     Computation 24 (several sweeps per product); Ang & Gillis (2019), Neural Computation 31
     (extrapolation); Kim & Park (2011), SIAM J. Sci. Comput. 33 (block principal pivoting);
@@ -128,7 +144,8 @@ class NMF(BaseNMF):
         self,
         n_components: int | None = None,
         *,
-        solver: str = "hals",
+        loss: str = "frobenius",
+        solver: str = "auto",
         init: str = "nndsvda",
         tol: float = 1e-5,
         max_iter: int = 500,
@@ -143,6 +160,7 @@ class NMF(BaseNMF):
         n_threads: int | None = None,
     ) -> None:
         self.n_components = n_components
+        self.loss = loss
         self.solver = solver
         self.init = init
         self.tol = tol
@@ -164,6 +182,7 @@ class NMF(BaseNMF):
         *,
         mask: Any = None,
         weights: Any = None,
+        size_factors: Any = None,
         callback: Callback | None = None,
     ) -> Self:
         """Fit the programs.
@@ -180,6 +199,9 @@ class NMF(BaseNMF):
         weights : array, n x p (or n x 1, or 1 x p), optional
             How much each entry counts: finite, not negative; 0 hides. They are divided by the
             largest of them, so that only their ratios matter.
+        size_factors : array of n, optional
+            Size of each row, above 0, for the Kullback-Leibler loss: its expected counts are
+            multiplied by it.
         callback : callable, optional
             Called with (pass, loss) after each pass.
 
@@ -188,7 +210,7 @@ class NMF(BaseNMF):
         NMF
             The fitted estimator.
         """
-        self._fit(X, None, None, mask, weights, callback)
+        self._fit(X, None, None, mask, weights, size_factors, callback)
         return self
 
     def fit_transform(
@@ -200,6 +222,7 @@ class NMF(BaseNMF):
         *,
         mask: Any = None,
         weights: Any = None,
+        size_factors: Any = None,
         callback: Callback | None = None,
     ) -> Array:
         """Fit the programs and return the usage.
@@ -212,7 +235,7 @@ class NMF(BaseNMF):
             For scikit-learn's grammar.
         W, H : arrays, n x k and k x p, optional
             The start where init="custom"; without W it is solved from H.
-        mask, weights
+        mask, weights, size_factors
             As in `fit`.
         callback : callable, optional
             Called with (pass, loss) after each pass.
@@ -230,7 +253,7 @@ class NMF(BaseNMF):
         UsageError
             If a parameter cannot be used.
         """
-        return self._fit(X, W, H, mask, weights, callback)
+        return self._fit(X, W, H, mask, weights, size_factors, callback)
 
     def _fit(
         self,
@@ -239,10 +262,12 @@ class NMF(BaseNMF):
         H: Array | None,
         mask: Any,
         weights: Any,
+        size_factors: Any,
         callback: Callback | None,
     ) -> Array:
         begun = time.perf_counter()
         self._check_parameters(W, H)
+        self._check_sizes(size_factors)
         X, hidden = check_observed(self, X, mask, weights, reset=True)
         k = self._count(X.shape)
         settings = Settings(
@@ -253,6 +278,8 @@ class NMF(BaseNMF):
             constraints=self._constraints(k),
         )
         check_together(settings, X.dtype)
+        if self.loss == "kullback-leibler":
+            return self._fit_counts(X, hidden, settings, W, H, size_factors, callback)
         rng = generator(self.random_state)
         with single_thread_blas():
             matrix = self._scaled_matrix(X, k, hidden)
@@ -281,6 +308,38 @@ class NMF(BaseNMF):
         scaled: Array = times_power(usage, matrix.exponent)
         return scaled
 
+    def _fit_counts(
+        self,
+        X: Any,
+        hidden: Hidden,
+        settings: Settings,
+        W: Array | None,
+        H: Array | None,
+        size_factors: Any,
+        callback: Callback | None,
+    ) -> Array:
+        """Fit under the Kullback-Leibler loss; return the usage."""
+        sizes = check_sizes(size_factors, X.shape[0])
+        with single_thread_blas():
+            fitted = fit(
+                X,
+                hidden,
+                CountSettings(settings.tol, settings.max_iter, settings.penalties, sizes),
+                Start(self.init, self.n_init, W, H),
+                generator(self.random_state),
+                seed=self.random_state,
+                n_threads=resolve_threads(self.n_threads),
+                callback=callback,
+            )
+        self.components_ = fitted.programs
+        self.n_components_ = fitted.programs.shape[0]
+        self.n_iter_ = fitted.result.n_iter
+        self.result_ = fitted.result
+        self.reconstruction_err_ = float(np.sqrt(2.0 * fitted.deviance))
+        if fitted.result.status is Status.MAX_ITER and settings.tol > 0:
+            warnings.warn(Status.MAX_ITER.advice, ConvergenceWarning, stacklevel=4)
+        return fitted.usage
+
     def _advice(self, settings: Settings) -> str:
         """Return what to do about a fit that did not converge."""
         advice = Status.MAX_ITER.advice
@@ -292,8 +351,15 @@ class NMF(BaseNMF):
         return advice
 
     def _check_parameters(self, W: Array | None, H: Array | None) -> None:
-        if self.solver not in SOLVERS:
-            raise UsageError(f"solver must be one of {SOLVERS}, not {self.solver!r}")
+        if self.loss not in LOSSES:
+            raise UsageError(f"loss must be one of {LOSSES}, not {self.loss!r}")
+        solvers = ("auto", *SOLVERS[self.loss])
+        if self.solver not in solvers:
+            raise UsageError(
+                f"solver must be one of {solvers} for loss={self.loss!r}, not {self.solver!r}"
+            )
+        if self.loss == "kullback-leibler":
+            self._check_counts()
         if self.init not in (*INITS, "custom"):
             raise UsageError(f"init must be one of {(*INITS, 'custom')}, not {self.init!r}")
         check_count(self.n_init, "n_init")
@@ -303,6 +369,15 @@ class NMF(BaseNMF):
             )
         if self.init == "custom" and self.n_init > 1:
             raise UsageError("init='custom' is one start: n_init must be 1")
+
+    def _check_counts(self) -> None:
+        """Refuse what the Kullback-Leibler loss does not go with."""
+        for name, given in (("signed", self.signed), ("fixed_programs", self.fixed_programs)):
+            if given is not None:
+                raise UsageError(
+                    f"{name} does not go with loss='kullback-leibler': it is an option of the "
+                    "Frobenius loss"
+                )
 
     def _start(
         self,

@@ -18,7 +18,21 @@ from numba.extending import models, register_model
 
 from partwise.kernels._jit import intrinsic
 
-__all__ = ["LANE", "add", "fma", "hsum", "lanes_for", "load", "max0", "mul", "splat", "store"]
+__all__ = [
+    "LANE",
+    "add",
+    "div",
+    "fma",
+    "hsum",
+    "lanes_for",
+    "load",
+    "max0",
+    "maximum",
+    "mul",
+    "splat",
+    "store",
+    "transpose_rows",
+]
 
 #: Elements per lane.
 LANE = 16
@@ -140,6 +154,26 @@ def mul(typing: Any, x: Any, y: Any) -> tuple[Any, Callable[..., Any]]:
 
 
 @intrinsic
+def div(typing: Any, x: Any, y: Any) -> tuple[Any, Callable[..., Any]]:
+    """Return x / y."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fdiv(args[0], args[1], flags=_FLAGS)
+
+    return x(x, y), generate
+
+
+@intrinsic
+def maximum(typing: Any, x: Any, y: Any) -> tuple[Any, Callable[..., Any]]:
+    """Return the larger of x and y, element by element; y where x is NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[0], args[1])
+
+    return x(x, y), generate
+
+
+@intrinsic
 def max0(typing: Any, x: Any) -> tuple[Any, Callable[..., Any]]:
     """Return max(x, 0), element by element."""
 
@@ -166,3 +200,69 @@ def hsum(typing: Any, x: Any) -> tuple[Any, Callable[..., Any]]:
         return builder.call(function, [ir.Constant(kind.element, 0.0), args[0]], fastmath=_FLAGS)
 
     return x.element(x), generate
+
+
+@intrinsic
+def transpose_rows(
+    typing: Any,
+    lanes: Any,
+    thin: Any,
+    stride: Any,
+    offset: Any,
+    indices: Any,
+    first: Any,
+    last: Any,
+    out: Any,
+    at: Any,
+) -> tuple[Any, Callable[..., Any]]:
+    """Write 16 rows of a thin matrix, 16 columns from `offset` on, column by column to out[at:].
+
+    The rows are indices[first], indices[first + 1], ...; those after indices[last] are repeats of
+    that one. Four rounds of exchanges of halves do in registers what 256 scalar moves would.
+    """
+    if len(lanes) != 1:
+        raise TypeError("tiles are 16 wide")
+    vector = _vector(lanes, thin.dtype)
+    long = ir.IntType(64)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        proxy: Any = cgutils.create_struct_proxy
+        _, thin_v, stride_v, offset_v, indices_v, first_v, last_v, out_v, at_v = args
+        source = proxy(signature.args[1])(context, builder, value=thin_v).data
+        places = proxy(signature.args[4])(context, builder, value=indices_v).data
+        target = proxy(signature.args[7])(context, builder, value=out_v).data
+        pointer = _llvm_type(vector).as_pointer()
+        align = vector.element.bitwidth // 8
+        rows = []
+        for u in range(LANE):
+            q = builder.add(first_v, ir.Constant(long, u))
+            q = builder.select(builder.icmp_signed("<", q, last_v), q, last_v)
+            j = builder.sext(builder.load(builder.gep(places, [q])), long)
+            start = builder.gep(source, [builder.add(builder.mul(j, stride_v), offset_v)])
+            row = builder.load(builder.bitcast(start, pointer))
+            row.align = align
+            rows.append(row)
+        for half in (8, 4, 2, 1):
+            for i in range(LANE):
+                if i & half == 0:
+                    rows[i], rows[i + half] = _exchange(builder, rows[i], rows[i + half], half)
+        for u, row in enumerate(rows):
+            start = builder.gep(target, [builder.add(at_v, ir.Constant(long, LANE * u))])
+            written = builder.store(row, builder.bitcast(start, pointer))
+            written.align = align
+        return context.get_dummy_value()
+
+    int64 = types.int64
+    signature = types.void(lanes, thin, int64, int64, indices, int64, int64, out, int64)
+    return signature, generate
+
+
+def _exchange(builder: Any, x: Any, y: Any, half: int) -> tuple[Any, Any]:
+    """Return x and y with the off-diagonal blocks of size `half` exchanged."""
+    kind = ir.VectorType(ir.IntType(32), LANE)
+    low = [i if i & half == 0 else LANE + i - half for i in range(LANE)]
+    high = [i + half if i & half == 0 else LANE + i for i in range(LANE)]
+    return (
+        builder.shuffle_vector(x, y, ir.Constant(kind, low)),
+        builder.shuffle_vector(x, y, ir.Constant(kind, high)),
+    )

@@ -25,7 +25,7 @@ from partwise.kernels._simd import LANE, add, fma, hsum, load, max0, splat, stor
 Array: TypeAlias = npt.NDArray[Any]
 Lanes: TypeAlias = tuple[int, ...]
 
-__all__ = ["ROW_LANES", "descend", "dot64", "gram", "pivot"]
+__all__ = ["ROW_LANES", "descend", "dot64", "gram", "pivot", "pivot_row"]
 
 #: Rows that are solved at once: 16 * len(ROW_LANES).
 ROW_LANES = (0, 0, 0, 0)
@@ -247,7 +247,7 @@ def _active_set_row(
         if chosen < 0:
             return True
         active[chosen] = 1
-        while True:
+        for _ in range(k + 1):  # each round but the last frees a coordinate
             size = 0
             for t in range(k):
                 if active[t] == 1:
@@ -269,6 +269,26 @@ def _active_set_row(
             if step == 1.0:
                 break
     return False
+
+
+@jit
+def pivot_row(
+    g: Array,
+    b: Array,
+    tolerance: float,
+    active: Array,
+    passive: Array,
+    factor: Array,
+    z: Array,
+    w: Array,
+) -> bool:
+    """Solve one row exactly into `w`, from the support in `active`; tell whether it was solved.
+
+    `passive`, `factor` (k x k) and `z` are room to work in.
+    """
+    if _pivot_row(g, b, tolerance, active, passive, factor, z, w):
+        return True
+    return _active_set_row(g, b, tolerance, active, passive, factor, z, w)
 
 
 @jit
@@ -304,10 +324,7 @@ def pivot(
             largest = max(largest, abs(row[t]))
             active[t] = 1 if w[(first + i) * stride + t] > 0 else 0
         at = (first + i) * stride
-        solved = _pivot_row(g, row, 1e-13 * largest, active, passive, factor, z, solution)
-        if not solved:
-            solved = _active_set_row(g, row, 1e-13 * largest, active, passive, factor, z, solution)
-        if solved:
+        if pivot_row(g, row, 1e-13 * largest, active, passive, factor, z, solution):
             for t in range(k):
                 w[at + t] = solution[t]
         else:

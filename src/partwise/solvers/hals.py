@@ -27,6 +27,7 @@ from partwise.solvers.given import Given
 from partwise.solvers.state import (
     Outcome,
     Settings,
+    decrease,
     exact_problem,
     gram_of,
     projected_gradient,
@@ -44,10 +45,10 @@ _FIRST, _GROWTH, _DIVISOR, _MOST = 0.5, 1.05, 2.0, 0.99
 #: until the loss falls by less than this share per step.
 _SAMPLE_SHARE, _SAMPLE_LEAST, _SAMPLE_MOST = 8, 8192, 65536
 _SAMPLE_STEPS, _SAMPLE_DECREASE = 30, 1e-3
-#: Iterations over which the decrease of the loss is averaged.
-_WINDOW = 3
 #: A component that died is seeded anew at most this often.
 _RESEEDS = 3
+#: Where entries are hidden, the least share of the curvature of all that is taken for theirs.
+_LEAST_RELAX = 0.6
 #: Share of ||X||^2 below which the residual is rounding error.
 _EXACT = {np.dtype(np.float32): 1e-10, np.dtype(np.float64): 1e-22}
 
@@ -147,7 +148,7 @@ def fit_hals(
         if state.loss <= 0.5 * _EXACT[matrix.dtype] * matrix.squared_norm:
             status = Status.EXACT
             break
-        if _decrease(history) < threshold:
+        if decrease(history) < threshold:
             final, gradient = finish(matrix, state.usage, state.programs, settings)
             if gradient <= np.sqrt(settings.tol):
                 return _outcome(state, Status.CONVERGED, history, final, n_iter, gradient, sampled)
@@ -192,7 +193,7 @@ def _start_on_sample(matrix: DataMatrix, programs: Array, settings: Settings, sw
     usage = sample.thin(sample.shape[0], k)
     state = _begin(sample, usage, start, settings)
     history: list[float] = []
-    while len(history) < _SAMPLE_STEPS and _decrease(history) > _SAMPLE_DECREASE:
+    while len(history) < _SAMPLE_STEPS and decrease(history) > _SAMPLE_DECREASE:
         statistics = _pass(sample, state, settings, sweeps)
         _advance(sample, state, settings, statistics, sweeps)
         history.append(state.loss)
@@ -208,9 +209,38 @@ def _pass(matrix: DataMatrix, state: _Iterate, settings: Settings, sweeps: int) 
     else:
         gram = penalty.gram(state.gram)
         problem = RowProblem.build(
-            gram, penalty.l1, dtype=matrix.dtype, sweeps=sweeps, signed=signed
-        )
+            gram, penalty.l1, dtype=matrix.dtype, sweeps=sweeps, signed=signed,
+            relax=_relaxation(matrix, settings),
+        )  # fmt: skip
     return matrix.sweep(state.ahead, problem, state.usage)
+
+
+def _relaxation(matrix: DataMatrix, settings: Settings) -> float:
+    """Return by how much less than that of all entries the curvature is taken to be.
+
+    The curvature that all entries have bounds that of the observed ones. With their share of it
+    steps are longer, as if nothing were filled in; above one half of it no step raises the loss.
+    """
+    if settings.penalties.active:
+        return 1.0
+    return max(matrix.observed / (matrix.shape[0] * matrix.shape[1]), _LEAST_RELAX)
+
+
+def _lengthened(
+    matrix: DataMatrix,
+    cross: Array,
+    programs: Array,
+    gram: npt.NDArray[np.float64],
+    relax: float,
+) -> Array:
+    """Return H A + (cross - H A) / relax, the right-hand side of a longer step from H."""
+    if relax >= 1:
+        return cross
+    k = gram.shape[0]
+    longer = cross / cross.dtype.type(relax)
+    rows = programs.reshape(matrix.shape[1], -1)[:, :k] @ gram.astype(programs.dtype)
+    longer.reshape(matrix.shape[1], -1)[:, :k] -= rows * rows.dtype.type(1 / relax - 1)
+    return longer
 
 
 def _advance(
@@ -228,7 +258,9 @@ def _advance(
         signed=settings.constraints.signed == "programs",
     )
     programs = state.ahead.copy()
-    gram = solve_programs(matrix, problem, statistics.cross, programs, state.given)
+    relax = _relaxation(matrix, settings)
+    cross = _lengthened(matrix, statistics.cross, programs, statistics.gram, relax)
+    gram = solve_programs(matrix, problem, cross, programs, state.given)
     loss = _loss(matrix, settings, state.usage, programs, statistics, gram)
     if loss > state.loss:
         state.weight /= _DIVISOR
@@ -242,14 +274,6 @@ def _advance(
         state.programs = programs
         state.loss = loss
     state.gram = gram_of(matrix, state.ahead, k)
-
-
-def _decrease(history: list[float]) -> float:
-    """Return the relative decrease per iteration, averaged over the last few."""
-    if len(history) <= _WINDOW:
-        return np.inf
-    before, now = history[-1 - _WINDOW], history[-1]
-    return (before - now) / (_WINDOW * max(before, np.finfo(float).tiny))
 
 
 def _reseed(

@@ -21,6 +21,7 @@ from partwise.utils.threads import run_tasks
 __all__ = [
     "Outcome",
     "Settings",
+    "decrease",
     "exact_problem",
     "gram_of",
     "projected_gradient",
@@ -32,6 +33,8 @@ Array = npt.NDArray[Any]
 
 #: Share of ||X||^2 below which the residual is not taken from a difference of sums.
 _LOST = {"float32": 1e-4, "float64": 1e-11}
+#: Iterations over which the decrease of the loss is averaged.
+_WINDOW = 3
 #: Rows of one task of an update of the programs.
 _ROWS = 2048
 
@@ -141,6 +144,14 @@ def exact_problem(
         ridge=RIDGE["float64"] if matrix.kind == "narrow" else 0.0,
         signed=signed,
     )
+
+
+def decrease(history: list[float]) -> float:
+    """Return the relative decrease per iteration, averaged over the last few."""
+    if len(history) <= _WINDOW:
+        return np.inf
+    before, now = history[-1 - _WINDOW], history[-1]
+    return (before - now) / (_WINDOW * max(before, np.finfo(float).tiny))
 
 
 def gram_of(matrix: DataMatrix, thin: Array, k: int) -> npt.NDArray[np.float64]:

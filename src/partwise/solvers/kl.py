@@ -1,0 +1,442 @@
+"""Factorization of counts: Kullback-Leibler (Poisson) loss.
+
+X is n x p, usage W n x k, programs H k x p (kept as p rows of k). The loss is the deviance
+
+    D = sum_ij x log(x / (w h)) - x + w h,
+
+of which the zeros of X enter through the column sums of the factors alone. In memory each factor
+is swept row by row by coordinate descent with the curvature of the moment, both are extrapolated,
+and an extrapolation is withdrawn when the loss rises; should it rise without one, the next step is
+one that cannot raise it. From a block source one pass per iteration sweeps the usage and collects
+what a multiplicative step of the programs needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from partwise.matrix.counts import CountMatrix, CountStream, Terms
+from partwise.matrix.thin import thin_rows
+from partwise.objectives import ElasticNet, Penalties
+from partwise.results import Status
+from partwise.solvers.state import decrease
+
+__all__ = ["CountOutcome", "CountSettings", "fit_counts", "fit_stream", "project"]
+
+Array = npt.NDArray[Any]
+Callback = Callable[[int, float], None]
+
+#: Sweeps over each row per half step.
+_SWEEPS = 2
+#: Extrapolation: its first weight, its growth per good step and its division at a bad one.
+_FIRST, _GROWTH, _DIVISOR, _MOST = 0.5, 1.05, 2.0, 0.95
+#: Newton steps per row of the exact usage, and the promise at which they end, per count.
+_STEPS, _PRECISION = 60, {"float32": 1e-5, "float64": 1e-9}
+#: Share of the rank-one deviance below which the residual is rounding error.
+_EXACT = {"float32": 1e-6, "float64": 1e-11}
+#: The first steps on a stream are taken on this many of its rows, in memory.
+_SAMPLE_ROWS, _SAMPLE_STEPS, _SAMPLE_DECREASE = 16384, 60, 1e-4
+#: Fewer rows need no sample.
+_SAMPLE_FROM = 4096
+
+
+@dataclass(frozen=True)
+class CountSettings:
+    """What governs an iteration.
+
+    Attributes
+    ----------
+    tol
+        Relative decrease of the loss per iteration at which it may stop.
+    max_iter
+        Iterations.
+    penalties
+        Elastic net of both factors.
+    sizes
+        Size factor of each row, n: the usage is fitted times these, and penalised without.
+    """
+
+    tol: float
+    max_iter: int
+    penalties: Penalties
+    sizes: npt.NDArray[np.float64]
+
+    def usage_terms(self, first: int, count: int) -> Terms:
+        """Return what is added to the likelihood of some rows of the usage."""
+        penalty = self.penalties.usage
+        return Terms(penalty.l1, penalty.l2, self.sizes[first : first + count])
+
+    def in_order(self, order: npt.NDArray[np.intp]) -> CountSettings:
+        """Return the settings for components in another order."""
+        usage, programs = self.penalties.usage, self.penalties.programs
+        penalties = replace(
+            self.penalties,
+            usage=ElasticNet(usage.l1[order], usage.l2[order]),
+            programs=ElasticNet(programs.l1[order], programs.l2[order]),
+        )
+        return replace(self, penalties=penalties)
+
+    def program_terms(self, p: int) -> Terms:
+        """Return what is added to the likelihood of each column of the programs."""
+        penalty = self.penalties.programs
+        return Terms(penalty.l1, penalty.l2, np.ones(p))
+
+
+@dataclass
+class CountOutcome:
+    """Where a solver ended. `usage` (times the size factors) and `programs` are flat and thin.
+
+    `deviance` is that of the factors as they are, without penalties; `made` the counts that each
+    program makes.
+    """
+
+    usage: Array
+    programs: Array
+    status: Status
+    loss: list[float]
+    deviance: float
+    made: npt.NDArray[np.float64]
+    n_iter: int
+    details: dict[str, float] = field(default_factory=dict)
+
+
+def _penalty(matrix: Any, settings: CountSettings, usage: Array, programs: Array, k: int) -> float:
+    """Return the value of the penalties."""
+    if not settings.penalties.active:
+        return 0.0
+    stride = matrix.stride(k)
+    w = thin_rows(usage, stride, k).astype(np.float64) / settings.sizes[:, None]
+    h = thin_rows(programs, stride, k).astype(np.float64)
+    return settings.penalties.usage.value(
+        w.sum(axis=0), np.square(w).sum(axis=0)
+    ) + settings.penalties.programs.value(h.sum(axis=0), np.square(h).sum(axis=0))
+
+
+def _ahead(new: Array, old: Array, weight: float) -> Array:
+    """Return new + weight (new - old), not below zero."""
+    step = new - old
+    step *= new.dtype.type(weight)
+    step += new
+    np.maximum(step, 0, out=step)
+    return step
+
+
+def fit_counts(
+    matrix: CountMatrix,
+    usage: Array,
+    programs: Array,
+    settings: CountSettings,
+    rng: np.random.Generator,
+    callback: Callback | None = None,
+) -> CountOutcome:
+    """Factorize counts in memory from a start.
+
+    Parameters
+    ----------
+    matrix
+        The counts, n x p.
+    usage, programs
+        Flat thin start, n and p rows; the usage times the size factors.
+    settings
+        Tolerance, iterations, penalties, size factors.
+    rng
+        Seeds dead components anew.
+    callback
+        Called with (iteration, loss) after each iteration.
+
+    Returns
+    -------
+    CountOutcome
+        The usage is the minimiser for the returned programs.
+    """
+    k = settings.penalties.usage.l1.shape[0]
+    history: list[float] = []
+    status = Status.MAX_ITER
+    threshold = settings.tol
+    for state in _iterate(matrix, usage, programs, settings, k):
+        usage, programs = state.usage, state.programs
+        history.append(state.loss)
+        if callback is not None:
+            callback(len(history), state.loss)
+        state.reseed(matrix, rng, k)
+        if state.loss <= _EXACT[matrix.dtype.name] * matrix.independent():
+            status = Status.EXACT
+            break
+        if state.stuck or decrease(history) < threshold:
+            final = _finish(matrix, usage, programs, settings, k, Status.CONVERGED, history)
+            if state.stuck or final.details["projected_gradient"] <= np.sqrt(settings.tol):
+                return final
+            threshold /= 4
+        if len(history) >= settings.max_iter:
+            break
+    return _finish(matrix, usage, programs, settings, k, status, history)
+
+
+@dataclass
+class _State:
+    """The last accepted factors, and where the next iteration starts."""
+
+    usage: Array
+    programs: Array
+    usage_ahead: Array
+    programs_ahead: Array
+    loss: float = np.inf
+    weight: float = _FIRST
+    caution: int = 0  # 0 extrapolates, 1 does not, 2 takes steps that cannot raise the loss
+
+    @property
+    def stuck(self) -> bool:
+        """Whether not even the most careful step lowered the loss: rounding is all that is left."""
+        return self.caution > 2
+
+    def reseed(self, matrix: CountMatrix, rng: np.random.Generator, k: int) -> None:
+        """Give components whose program is zero a new one; unused, so the loss stays."""
+        stride = matrix.stride(k)
+        programs = thin_rows(self.programs, stride, k)
+        dead = ~programs.any(axis=0)
+        if not dead.any() or dead.all():
+            return
+        for t in np.flatnonzero(dead):
+            column = matrix.column_totals * rng.exponential(size=matrix.shape[1])
+            for flat in (self.programs, self.programs_ahead):
+                thin_rows(flat, stride, k)[:, t] = column / max(column.sum(), 1e-300)
+            for flat in (self.usage, self.usage_ahead):
+                thin_rows(flat, stride, k)[:, t] = 0
+
+
+def _iterate(
+    matrix: CountMatrix, usage: Array, programs: Array, settings: CountSettings, k: int
+) -> Any:
+    """Yield the state after each iteration, for ever."""
+    n, p = matrix.shape
+    row_terms, column_terms = settings.usage_terms(0, n), settings.program_terms(p)
+    state = _State(usage, programs, usage, programs)
+    while True:
+        safe = state.caution == 2
+        w, h = state.usage_ahead.copy(), state.programs_ahead.copy()
+        step: dict[str, Any] = {"sweeps": _SWEEPS, "safe": safe, "n_threads": matrix.n_threads}
+        matrix.rows.solve(h, k, row_terms, w, measure=False, **step)
+        if state.caution == 0 and np.isfinite(state.loss):
+            w = _ahead(w, state.usage, state.weight)
+        likelihood = matrix.columns.solve(w, k, column_terms, h, measure=True, **step)
+        loss = matrix.constant - likelihood + matrix.expected_total(w, h, k)
+        loss = max(loss, 0.0) + _penalty(matrix, settings, w, h, k)
+        if loss <= state.loss:
+            state.programs_ahead = _ahead(h, state.programs, state.weight)
+            state.usage_ahead = w
+            state.usage, state.programs, state.loss = w, h, loss
+            state.weight = min(_MOST, state.weight * _GROWTH)
+            state.caution = 0
+        else:
+            state.usage_ahead, state.programs_ahead = state.usage, state.programs
+            if state.caution == 0:
+                state.weight /= _DIVISOR
+            state.caution += 1
+        yield state
+
+
+def project(
+    matrix: CountMatrix, programs: Array, settings: CountSettings, k: int, first: int = 0
+) -> tuple[Array, float]:
+    """Return the usage (flat, times the size factors) that minimises the loss, and the deviance.
+
+    Rows whose minimum is not certain within the steps allowed (their programs are all but
+    linearly dependent) keep the best that was found.
+    """
+    n = matrix.shape[0]
+    usage = matrix.thin(n, k)
+    likelihood, _ = matrix.rows.project(
+        programs, k, settings.usage_terms(first, n), usage, most=_STEPS,
+        precision=_PRECISION[matrix.dtype.name], n_threads=matrix.n_threads,
+    )  # fmt: skip
+    deviance = matrix.constant - likelihood + matrix.expected_total(usage, programs, k)
+    return usage, max(deviance, 0.0)
+
+
+def fit_stream(
+    matrix: CountStream,
+    usage: Array,
+    programs: Array,
+    settings: CountSettings,
+    rng: np.random.Generator,
+    callback: Callback | None = None,
+) -> CountOutcome:
+    """Factorize counts that are read panel by panel; parameters as in `fit_counts`.
+
+    One pass per iteration: sweeps over the usage of each panel, then the shares of its counts, of
+    which the sum over the panels gives a multiplicative step of the programs, extrapolated as in
+    memory. The first steps are taken in memory, on a sample of the rows.
+    """
+    k = settings.penalties.usage.l1.shape[0]
+    programs = _start_on_sample(matrix, programs, settings, rng)
+    accepted, weight = programs, _FIRST
+    usage_ahead = _spread(matrix, programs, settings, k)
+    history: list[float] = []
+    best, caution = np.inf, 0
+    status = Status.MAX_ITER
+    while len(history) < settings.max_iter:
+        w = usage_ahead.copy()
+        loss, shares = _pass(matrix, w, programs, settings, k, safe=caution > 1)
+        loss += _penalty(matrix, settings, w, programs, k)
+        if loss <= best:
+            best, caution, usage_ahead = loss, 0, w
+            accepted = programs
+            stepped = _multiply(matrix, w, programs, shares, settings, k)
+            programs = _ahead(stepped, accepted, weight)
+            weight = min(_MOST, weight * _GROWTH)
+        else:
+            # back to the last good programs: one plain step from there
+            caution += 1
+            weight /= _DIVISOR
+            _, shares = _pass(matrix, usage_ahead, accepted, settings, k, safe=True)
+            programs = _multiply(matrix, usage_ahead, accepted, shares, settings, k)
+        history.append(best)
+        if callback is not None:
+            callback(len(history), best)
+        if best <= _EXACT[matrix.dtype.name] * matrix.independent():
+            status = Status.EXACT
+            break
+        if caution > 2 or decrease(history) < settings.tol:
+            status = Status.CONVERGED
+            break
+    return _finish(matrix, usage_ahead, accepted, settings, k, status, history)
+
+
+def _start_on_sample(
+    matrix: CountStream, programs: Array, settings: CountSettings, rng: np.random.Generator
+) -> Array:
+    """Return programs fitted to a sample of the rows."""
+    k = settings.penalties.usage.l1.shape[0]
+    n = matrix.shape[0]
+    if n < _SAMPLE_FROM or settings.penalties.active:
+        return programs
+    sample = matrix.sample(min(_SAMPLE_ROWS, n // 4))
+    start = CountSettings(
+        _SAMPLE_DECREASE, _SAMPLE_STEPS, settings.penalties, np.ones(sample.shape[0])
+    )
+    usage = _spread(sample, programs, start, k)
+    outcome = fit_counts(sample, usage, programs, start, rng)
+    return outcome.programs
+
+
+def _spread(matrix: Any, programs: Array, settings: CountSettings, k: int) -> Array:
+    """Return a usage that gives each row its total, evenly over the programs."""
+    sums = thin_rows(programs, matrix.stride(k), k).sum(axis=0, dtype=np.float64)
+    even = np.divide(1.0, k * sums, out=np.zeros(k), where=sums > 0)
+    usage: Array = matrix.thin(matrix.shape[0], k, np.outer(matrix.row_totals, even))
+    return usage
+
+
+def _pass(
+    matrix: CountStream,
+    usage: Array,
+    programs: Array,
+    settings: CountSettings,
+    k: int,
+    *,
+    safe: bool,
+) -> tuple[float, npt.NDArray[np.float64]]:
+    """Sweep over the usage, in place; return the deviance and the shares of the programs.
+
+    The shares are N (p x k) and, behind them, the sums of the usage that each column sees.
+    """
+    stride = matrix.stride(k)
+    p = matrix.shape[1]
+    shares = np.zeros((2, p, k))
+    deviance = 0.0
+    for start, panel in matrix.panels():
+        rows = panel.shape[0]
+        w = usage[start * stride : (start + rows) * stride]
+        panel.rows.solve(
+            programs, k, settings.usage_terms(start, rows), w, sweeps=_SWEEPS, safe=safe,
+            measure=False, n_threads=matrix.n_threads,
+        )  # fmt: skip
+        part, likelihood = panel.columns.shares(w, k, programs, matrix.n_threads)
+        shares[0] += thin_rows(part, stride, k)
+        shares[1] += thin_rows(w, stride, k).sum(axis=0, dtype=np.float64)
+        if panel.deficits is not None:
+            shares[1] -= thin_rows(panel.columns.hidden(w, k), stride, k)
+        deviance += panel.constant - likelihood + panel.expected_total(w, programs, k)
+    return max(deviance, 0.0), shares
+
+
+def _multiply(
+    matrix: CountStream,
+    usage: Array,
+    programs: Array,
+    shares: npt.NDArray[np.float64],
+    settings: CountSettings,
+    k: int,
+) -> Array:
+    """Return the programs after a multiplicative step, which cannot raise the loss."""
+    h = thin_rows(programs, matrix.stride(k), k).astype(np.float64)
+    penalty = settings.penalties.programs
+    pull = shares[1] + penalty.l1 + penalty.l2 * h
+    factor = np.divide(shares[0], pull, out=np.zeros_like(pull), where=pull > 0)
+    return matrix.thin(matrix.shape[1], k, h * factor)
+
+
+def _finish(
+    matrix: CountMatrix | CountStream,
+    usage: Array,
+    programs: Array,
+    settings: CountSettings,
+    k: int,
+    status: Status,
+    history: list[float],
+) -> CountOutcome:
+    """Scale and sort the programs, then minimise over the usage.
+
+    In this order the usage is, to the last bit, what `project` gives for the same programs. They
+    sum to 1 where nothing is penalised, and are sorted by the counts that they make.
+    """
+    stride = matrix.stride(k)
+    order = np.argsort(-_made(usage, programs, stride, k), kind="stable")
+    rows = thin_rows(programs, stride, k)[:, order]
+    if not settings.penalties.active:
+        sums = rows.sum(axis=0, dtype=np.float64)
+        rows /= np.where(sums > 0, sums, 1.0).astype(matrix.dtype)
+    programs = matrix.thin(matrix.shape[1], k, rows)
+    settings = settings.in_order(order)
+    usage = matrix.thin(matrix.shape[0], k)
+    shares = np.zeros((2, matrix.shape[1], k))
+    deviance = 0.0
+    for start, panel in matrix.panels():
+        w, part = project(panel, programs, settings, k, start)
+        usage[start * stride : start * stride + w.shape[0]] = w
+        deviance += part
+        shares[0] += thin_rows(panel.columns.shares(w, k, programs, matrix.n_threads)[0], stride, k)
+        shares[1] += thin_rows(w, stride, k).sum(axis=0, dtype=np.float64)
+        if panel.deficits is not None:
+            shares[1] -= thin_rows(panel.columns.hidden(w, k), stride, k)
+    details = {"projected_gradient": _slope(matrix, programs, shares, settings, k)}
+    made = _made(usage, programs, stride, k)
+    return CountOutcome(usage, programs, status, history, deviance, made, len(history), details)
+
+
+def _made(usage: Array, programs: Array, stride: int, k: int) -> npt.NDArray[np.float64]:
+    """Return the counts that each program makes."""
+    w, h = thin_rows(usage, stride, k), thin_rows(programs, stride, k)
+    made: npt.NDArray[np.float64] = w.sum(axis=0, dtype=np.float64) * h.sum(
+        axis=0, dtype=np.float64
+    )
+    return made
+
+
+def _slope(
+    matrix: Any,
+    programs: Array,
+    shares: npt.NDArray[np.float64],
+    settings: CountSettings,
+    k: int,
+) -> float:
+    """Return sum |h dD/dh| over all entries of the programs, as a share of the counts."""
+    h = thin_rows(programs, matrix.stride(k), k).astype(np.float64)
+    penalty = settings.penalties.programs
+    slope = shares[1] - shares[0] + penalty.l1 + penalty.l2 * h
+    return float(np.sum(np.abs(h * slope)) / max(matrix.total, np.finfo(float).tiny))
