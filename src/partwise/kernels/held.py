@@ -156,6 +156,22 @@ def _largest(starts: Array, colptr: Array, first: int, last: int) -> tuple[int, 
 
 
 @jit
+def _lengthen(gram: Array, relax: float, w: Array, m: int, k: int, stride: int, b: Array) -> None:
+    """Turn each right-hand side b into w G + (b - w G) / relax."""
+    longer = b.dtype.type(1.0 / relax)
+    drag = b.dtype.type(1.0 / relax - 1.0)
+    for i in range(m):
+        at = i * stride
+        for t in range(k):
+            b[at + t] *= longer
+        for u in range(k):
+            value = drag * w[at + u]
+            if value != 0:
+                for t in range(k):
+                    b[at + t] -= value * gram[u, t]
+
+
+@jit
 def solve_held(
     lanes: Lanes,
     row_lanes: Lanes,
@@ -175,15 +191,17 @@ def solve_held(
     inverse: Array,
     shift: Array,
     sweeps: int,
-    fills: int,
+    gram: Array,
+    relax: float,
     b: Array,
     w: Array,
     stride_w: int,
     out: Array,
 ) -> None:
-    """Sweep the rows of blocks first..last of `w`, filled `fills` times; Gram matrices to `out`.
+    """Sweep the rows of blocks first..last of `w`; their Gram matrices to `out`.
 
-    `b` is (weight * X) @ thin with rows of `stride_w`, as `w` has them.
+    `b` is (weight * X) @ thin with rows of `stride_w`, as `w` has them. A `relax` below 1 makes
+    the step from the rows as they are longer by 1 / relax; `gram` is then that of `thin`.
     """
     p = colptr.shape[1] - 1
     width = stride // panels
@@ -196,20 +214,20 @@ def solve_held(
         m = starts[block + 1] - starts[block]
         end = bases[block] + np.int64(colptr[block, p])
         here = rows[bases[block] : end]
-        for _ in range(fills):
-            _padded(w, starts[block], m, stride_w, k, stride, old)
-            _padded(b, starts[block], m, stride_w, k, stride, buffer)
-            _products(
-                lanes, panels, colptr[block], here, deficits[bases[block] : end], weighted, thin,
-                stride, old, 0, p, values, unused,
-            )  # fmt: skip
-            for panel in range(panels):
-                _gather(lanes, colptr[block], 0, here, values, thin, stride, panel * width, buffer)
-            out[block] = 0
-            descend(
-                row_lanes, scaled, inverse, shift, sweeps,
-                buffer, w, 0, starts[block], m, k, stride, stride_w, out[block],
-            )  # fmt: skip
+        _padded(w, starts[block], m, stride_w, k, stride, old)
+        _padded(b, starts[block], m, stride_w, k, stride, buffer)
+        _products(
+            lanes, panels, colptr[block], here, deficits[bases[block] : end], weighted, thin,
+            stride, old, 0, p, values, unused,
+        )  # fmt: skip
+        for panel in range(panels):
+            _gather(lanes, colptr[block], 0, here, values, thin, stride, panel * width, buffer)
+        if relax < 1.0:
+            _lengthen(gram, relax, old, m, k, stride, buffer)
+        descend(
+            row_lanes, scaled, inverse, shift, sweeps,
+            buffer, w, 0, starts[block], m, k, stride, stride_w, out[block],
+        )  # fmt: skip
 
 
 @jit

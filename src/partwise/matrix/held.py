@@ -22,8 +22,6 @@ Array = npt.NDArray[Any]
 
 #: Blocks whose fills are summed in the type of the data.
 _GROUP = 64
-#: Times that the rows are filled and swept per pass.
-FILLS = 1
 #: Multiplications below which threads cost more than they bring.
 _SMALL = 400_000
 
@@ -187,12 +185,13 @@ class HeldPanel:
         wide, turns, lanes = self._plan(k)
         blocks = self._bases.shape[0]
         grams = np.zeros((blocks, k, k))
+        gram = problem.gram.astype(self._dtype)
 
         def solve(first: int, last: int) -> None:
             held.solve_held(
                 lanes, nnls.ROW_LANES, turns, self._starts, first, last, *self._layout(), padded,
-                wide, k, problem.scaled, problem.inverse, problem.shift_low, problem.sweeps, FILLS,
-                b, w, stride, grams,
+                wide, k, problem.scaled, problem.inverse, problem.shift_low, problem.sweeps,
+                gram, problem.relax, b, w, stride, grams,
             )  # fmt: skip
 
         tasks = [partial(solve, a, e) for a, e in _ranges(blocks, 4 * n_threads)]

@@ -37,6 +37,9 @@ class RowProblem:
         diagonal gives an inverse of 0, so that the coordinate becomes 0.
     signed
         Whether w may be negative: the rows are then solved by least squares, without the ridge.
+    relax
+        Where entries are hidden: the step from where the rows are is this much of the step's
+        curvature, above 1/2 and up to 1; without penalties.
     """
 
     gram: npt.NDArray[np.float64]
@@ -48,6 +51,7 @@ class RowProblem:
     inverse: npt.NDArray[Any]
     shift_low: npt.NDArray[Any]
     signed: bool = False
+    relax: float = 1.0
 
     @classmethod
     def build(
@@ -60,6 +64,7 @@ class RowProblem:
         exact: bool = False,
         ridge: float = 0.0,
         signed: bool = False,
+        relax: float = 1.0,
     ) -> RowProblem:
         """Scale the Gram matrix for the kernels; the diagonal grows by the share `ridge`."""
         k = gram.shape[0]
@@ -84,6 +89,7 @@ class RowProblem:
             inverse=inverse.astype(dtype),
             shift_low=shift.astype(dtype),
             signed=signed,
+            relax=relax,
         )
 
 
