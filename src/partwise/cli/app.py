@@ -97,6 +97,11 @@ app = LazyGroup(
             "project",
             "Find the usage of a saved model's programs by new rows, matched by name.",
         ),
+        "programs": (
+            "partwise.cli.programs",
+            "programs",
+            "Find expression programs in counts: consensus NMF over many fits, report.",
+        ),
         "simulate": ("partwise.cli.simulate", "simulate", "Write tables whose truth is known."),
         "warmup": (
             "partwise.cli.warmup",

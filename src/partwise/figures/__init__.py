@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from partwise.figures.clusters import agreement_heatmap, cluster_sizes, embedding
 from partwise.figures.composition import composition
-from partwise.figures.consensus import clustergram, stability_error
+from partwise.figures.consensus import (
+    clustergram,
+    overdispersion,
+    stability_error,
+    usage_by_group,
+)
 from partwise.figures.factors import loss_curve, programs_heatmap, usage_by_cluster
 from partwise.figures.programs import (
     coverage_bars,
@@ -47,6 +52,7 @@ __all__ = [
     "leading_heatmap",
     "loss_curve",
     "message_figure",
+    "overdispersion",
     "palette",
     "program_name",
     "programs_heatmap",
@@ -54,5 +60,6 @@ __all__ = [
     "render",
     "stability_error",
     "usage_by_cluster",
+    "usage_by_group",
     "usage_maps",
 ]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from partwise.workflows.factorize_options import FactorizeOptions
     from partwise.workflows.project_job import ProjectResult, project
     from partwise.workflows.project_options import ProjectOptions
+    from partwise.workflows.programs_job import ProgramsResult, programs
+    from partwise.workflows.programs_options import ProgramsOptions
     from partwise.workflows.rank_job import RankResult, rank
     from partwise.workflows.rank_options import RankOptions
     from partwise.workflows.simulate_job import SimulateOptions, simulate
@@ -28,12 +30,15 @@ __all__ = [
     "FactorizeResult",
     "ProjectOptions",
     "ProjectResult",
+    "ProgramsOptions",
+    "ProgramsResult",
     "RankOptions",
     "RankResult",
     "SimulateOptions",
     "cluster",
     "factorize",
     "project",
+    "programs",
     "rank",
     "simulate",
     "warmup",
@@ -44,6 +49,8 @@ _PUBLIC = {
     "ClusterResult": "cluster_job",
     "FactorizeOptions": "factorize_options",
     "FactorizeResult": "factorize_job",
+    "ProgramsOptions": "programs_options",
+    "ProgramsResult": "programs_job",
     "RankOptions": "rank_options",
     "RankResult": "rank_job",
     "ProjectOptions": "project_options",
@@ -51,6 +58,7 @@ _PUBLIC = {
     "SimulateOptions": "simulate_job",
     "cluster": "cluster_job",
     "factorize": "factorize_job",
+    "programs": "programs_job",
     "rank": "rank_job",
     "project": "project_job",
     "simulate": "simulate_job",
