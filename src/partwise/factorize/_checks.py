@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.utils.validation import validate_data
 
 from partwise.exceptions import DataError, UsageError
+from partwise.factorize._storage import check_storage, validated
 from partwise.matrix.masks import Source
 from partwise.matrix.sources import Block, BlockSource
 from partwise.objectives import ElasticNet
@@ -28,8 +28,8 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-#: Values outside this range would overflow, or vanish, when squared in float32.
-_LARGEST = 1e17
+#: Values above this overflow: sums of them in their own type, squares of them in float64.
+_LARGEST = {"float32": 1e30, "float64": 1e150}
 #: Entries that are looked at together.
 _CELLS = 2**21
 
@@ -60,6 +60,7 @@ class _CheckedSource:
     def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Block]]:
         """Yield the source's blocks, checked and in the type of the fit."""
         for first, block in self._source.blocks(start, stop):
+            check_storage(block)
             if block.dtype != self.dtype:
                 with np.errstate(over="ignore", invalid="ignore"):  # looked at in the next line
                     block = block.astype(self.dtype)
@@ -89,16 +90,15 @@ def check_data(
             f"{name} got a masked array; masked entries would be taken as values. "
             "Fill them, or drop their rows or columns"
         )
-    with np.errstate(over="ignore", invalid="ignore"):  # float64 to float32; looked at below
-        X = validate_data(
-            estimator,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=kinds,
-            ensure_all_finite=False,
-            ensure_min_samples=2 if reset else 1,
-        )
+    X = validated(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr",
+        dtype=kinds,
+        ensure_all_finite=False,
+        ensure_min_samples=2 if reset else 1,
+    )
     _check_values(X, name, 0, getattr(estimator, "signed", None) is not None, hidden)
     return X
 
@@ -134,7 +134,7 @@ def _check_values(
     if values.size == 0:
         return
     low, high = float(values.min()), float(values.max())
-    largest = _LARGEST if values.dtype == np.float32 else 1e150
+    largest = _LARGEST[values.dtype.name]
     if low >= (-largest if signed else 0) and high <= largest:
         return
     seen = np.True_ if hidden is None else _seen(X, first_row, hidden)
