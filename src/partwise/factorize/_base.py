@@ -85,7 +85,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         dtype = self.components_.dtype
         X, hidden = check_observed(self, X, mask, weights, reset=False, dtype=dtype)
         k = self.components_.shape[0]
-        power = exponent_of_block(X)
+        power = exponent_of_block(X, hidden)
         matrix = self._matrix(times_power(X, -power), k, hidden)
         matrix.exponent = power
         usage = matrix.thin(matrix.shape[0], k)

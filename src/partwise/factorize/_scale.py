@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from partwise.matrix.masks import Source, without_hidden
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.sources import Block, BlockSource
 
@@ -38,10 +39,16 @@ def exponent_of_gram(gram: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> int
     return _even(float(np.sqrt(np.diag(gram).max())), dtype)
 
 
-def exponent_of_block(X: Any) -> int:
-    """Return the same from the first rows of checked data, without a pass over all of them."""
+def exponent_of_block(X: Any, hidden: Source) -> int:
+    """Return the same from the first rows of checked data, without a pass over all of them.
+
+    Hidden entries, which may be anything, are left out.
+    """
     n = min(256, X.shape[0])
     first = X[:n] if isinstance(X, np.ndarray) or sp.issparse(X) else next(iter(X.blocks(0, n)))[1]
+    deficits = hidden.of(first, 0)
+    if deficits is not None:
+        first, _ = without_hidden(first, deficits)
     values = np.abs(first.data if sp.issparse(first) else first)
     values = values[np.isfinite(values)]
     return _even(float(values.max(initial=0)), X.dtype)
