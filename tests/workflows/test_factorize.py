@@ -118,7 +118,7 @@ def test_run_record_and_report(result):
     report = result.outputs["report"].read_text()
     assert not re.search(r'(src|href)="https?:', report)
     assert "Leading features" in report
-    assert report.count("<svg") == 4
+    assert report.count("<figure") == 4
 
 
 def test_model_remembers(result):
