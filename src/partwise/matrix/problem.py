@@ -75,7 +75,9 @@ class RowProblem:
             added = np.where(diagonal > 0, share * diagonal, 1.0)
             gram = gram + np.diag(added)
         diagonal = np.diag(gram).copy()
-        alive = diagonal > 0
+        most = np.finfo(dtype).max / 4
+        least = 1.0 / most  # below it, 1 / G is beyond the type: the coordinate becomes 0
+        alive = diagonal > least
         inverse = np.divide(1.0, diagonal, out=np.zeros(k), where=alive)
         scaled = -gram * inverse[:, None]
         np.fill_diagonal(scaled, 0.0)
@@ -87,7 +89,7 @@ class RowProblem:
             ridge=added,
             scaled=np.ascontiguousarray(scaled.astype(dtype)),
             inverse=inverse.astype(dtype),
-            shift_low=shift.astype(dtype),
+            shift_low=np.minimum(shift, most).astype(dtype),
             signed=signed,
             relax=relax,
         )

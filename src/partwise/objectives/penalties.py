@@ -113,4 +113,6 @@ class Penalties:
         if power == 0 or not self.active:
             return self
         usage = self.usage.scaled(-power, 0)
-        return Penalties(usage, self.programs.scaled(-2 * power, -2 * power), self.pinned)
+        programs = self.programs.scaled(-2 * power, -2 * power)
+        # weights that vanish beside the data leave lone ones, which were checked before
+        return Penalties(usage, programs, np.ones(usage.l1.shape, bool))
