@@ -63,6 +63,12 @@ def make_pbmc3k(path: Path) -> None:
     sp.save_npz(path, log_normalise(sp.load_npz(source("pbmc3k.npz"))), compressed=False)
 
 
+def make_counts(path: Path) -> None:
+    X = sp.csr_matrix(sp.load_npz(source("pbmc3k.npz")), dtype=np.float32)
+    X.sort_indices()
+    sp.save_npz(path, X, compressed=False)
+
+
 def make_depmap(path: Path) -> None:
     import pandas as pd
 
@@ -88,6 +94,7 @@ def make_table(path: Path, n: int) -> None:
 
 SETS: dict[str, tuple[str, Callable[..., None], tuple]] = {
     "pbmc3k": ("pbmc3k.npz", make_pbmc3k, ()),
+    "pbmc3k counts": ("pbmc3k_counts.npz", make_counts, ()),
     "depmap": ("depmap.npy", make_depmap, ()),
     "sparse100k": ("sparse100k.npz", make_sparse, (100_000, 2_000, 0.05)),
     "table200k": ("table200k.csv", make_table, (200_000,)),

@@ -45,6 +45,20 @@ def relative_error(X, usage, programs, block: int = 8192) -> float:
     return float(np.sqrt(max(squared, 0.0) / norm))
 
 
+def deviance(X, usage, programs) -> float:
+    """Return sum x log(x / wh) - x + wh in float64; X is sparse."""
+    X = sp.csr_matrix(X)
+    W = np.asarray(usage, dtype=np.float64)
+    H = np.ascontiguousarray(np.asarray(programs, dtype=np.float64).T)
+    total = float(W.sum(axis=0) @ H.sum(axis=0))
+    for start in range(0, X.shape[0], 256):
+        part = X[start : start + 256].tocoo()
+        x = part.data.astype(np.float64)
+        wh = np.einsum("qk,qk->q", W[start + part.row], H[part.col])
+        total += float(np.sum(x * np.log(x / np.maximum(wh, 1e-10)) - x))
+    return total
+
+
 def random_start(shape: tuple[int, int], mean: float, k: int, seed: int):
     """Return (W0, H0), float32: |normal| times sqrt(mean of X / k), as scikit-learn's random."""
     rng = np.random.default_rng(seed)

@@ -62,6 +62,10 @@ class Engine:
             low, high = (low, middle) if enough(middle) else (middle, high)
         return high
 
+    def chase(self, solver: str, X, *, k, start, target: float, budget: float) -> dict:
+        """Return the seconds and iterations to a deviance, or to the end of the budget."""
+        raise NotImplementedError
+
     def versions(self) -> dict[str, str]:
         raise NotImplementedError
 
@@ -97,6 +101,10 @@ class Server:
             solver, self.X, k=k, start=_start(start), max_iter=max_iter, reached=reached
         )
         return {"iterations": iterations}
+
+    def chase(self, solver, k, start, target, budget) -> dict:
+        arrays = _start(start)
+        return self.engine.chase(solver, self.X, k=k, start=arrays, target=target, budget=budget)
 
     def about(self) -> dict:
         return {"versions": self.engine.versions(), "peak_mb": peak_memory_mb()}

@@ -22,6 +22,8 @@ class Partwise(Engine):
             settings["init"] = "custom"
         elif init:
             settings["init"] = init
+        if name == "newton":
+            settings["loss"] = "kullback-leibler"
         if name == "minibatch":
             model = partwise.MiniBatchNMF(**settings)  # its own max_iter, tol and early stop
         else:
