@@ -311,12 +311,11 @@ def test_the_rule(stability, rank):
     assert recommend([2, 3, 4, 5], stability) == rank
 
 
-@pytest.mark.parametrize("kind", ["dense", "sparse", "float32"])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "float32", "source"])
 def test_programs_and_scores_of_all_genes(kind):
     X, usage, _ = counts(120, 40)
-    Y = {"dense": X, "sparse": sp.csr_matrix(X), "float32": sp.csr_matrix(X, dtype=np.float32)}[
-        kind
-    ]
+    Y = X if kind == "dense" else sp.csr_matrix(X, dtype="f4" if kind == "float32" else "f8")
+    Y = reference.Chunks(Y, 17) if kind == "source" else Y
     usage = np.maximum(usage - 0.05, 0)
     programs = refit_programs(Y, usage)
     plain = np.array([scipy_nnls(usage, gene)[0] for gene in X.T]).T

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from partwise.exceptions import DataError, UsageError
 from partwise.factorize._checks import check_count
 from partwise.kernels import nnls
-from partwise.matrix.moments import as_matrix, column_moments
+from partwise.matrix.moments import as_matrix, column_moments, row_blocks
 from partwise.matrix.problem import RIDGE
 from partwise.utils.threads import single_thread_blas
 
@@ -37,7 +37,7 @@ def refit_programs(X: Any, usage: npt.ArrayLike) -> Floats:
 
     Parameters
     ----------
-    X : array or sparse matrix, n x q
+    X : array, sparse matrix or block source, n x q
         Non-negative expression of the same cells, of any genes in any unit.
     usage : array-like, n x k
         Usage of the programs; rows that sum to 1 give programs in the unit of X.
@@ -91,7 +91,7 @@ def gene_scores(X: Any, usage: npt.ArrayLike) -> Floats:
 
     Parameters
     ----------
-    X : array or sparse matrix, n x q
+    X : array, sparse matrix or block source, n x q
         Non-negative expression of the cells, of any genes; cNMF takes transcripts per million.
     usage : array-like, n x k
         Usage of the programs.
@@ -145,14 +145,11 @@ def _check_usage(usage: npt.ArrayLike, n: int) -> Floats:
 
 
 def _times(matrix: Any, W: Floats) -> Floats:
-    """Return X^T W, q x k, summed in float64."""
-    if matrix.dtype == np.float64 or isinstance(matrix, np.ndarray):
-        return np.asarray(matrix.T @ W)
+    """Return X^T W, q x k, summed in float64; a bounded number of rows is copied at a time."""
     product = np.zeros((matrix.shape[1], W.shape[1]))
-    step = 4096  # rows whose float64 copy is held
-    for first in range(0, matrix.shape[0], step):
-        rows = matrix[first : first + step].astype(np.float64)
-        product += rows.T @ W[first : first + step]
+    for first, block in row_blocks(matrix):
+        rows = W[first : first + block.shape[0]]
+        product += np.asarray(block.T.astype(np.float64) @ rows)
     return product
 
 

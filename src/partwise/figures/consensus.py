@@ -94,8 +94,8 @@ def clustergram(
     axes.spines[:].set_visible(False)
     _strips(figure, grid, labels)
     side = grid[:, 2].subgridspec(2, 1, height_ratios=[2.3, 1.9])
-    hidden = int(np.sum(cluster >= 0)) - drawn.size
-    note = f"{drawn.size:,} programs of all fits" if hidden else ""
+    kept = int(np.sum(cluster >= 0))
+    note = f"{drawn.size:,} of {kept:,} programs of all fits" if drawn.size < kept else ""
     bar = figure.colorbar(
         image, ax=axes, location="bottom", fraction=0.045, pad=0.02, label="Euclidean distance"
     )

@@ -41,7 +41,7 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
         table=found.table,
         usage=found.programs.usage,
         programs=found.programs.per_million,
-        kept=None,
+        kept=found.counts.kept,
         columns={"main_program": _main_programs(found)},
         record=_record(found),
     )
@@ -49,7 +49,7 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
     tables: dict[str, tuple[str, str, dict[str, Any]]] = {
         "programs": (
             f"{stem}_programs",
-            "programs in transcripts per million, all genes",
+            "programs in transcripts per million, genes in enough cells",
             _by_gene(found, found.programs.per_million),
         ),
         "gene_scores": (
@@ -59,7 +59,11 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
         ),
         "top_genes": (f"{stem}_top_genes", "genes of highest score per program", _top(found)),
         "ranks": (f"{stem}_ranks", "stability and error of each number of programs", _ranks(found)),
-        "genes": (f"{stem}_genes", "over-dispersion of all genes, and the chosen", _genes(found)),
+        "genes": (
+            f"{stem}_genes",
+            "over-dispersion of each gene, and which were chosen",
+            _genes(found),
+        ),
     }
     for kind, (name, text, columns) in tables.items():
         names = [*found.programs_names] if kind == "top_genes" else ["gene"]
@@ -80,13 +84,14 @@ def _main_programs(found: Findings) -> list[str]:
 
 
 def _by_gene(found: Findings, values: Any) -> dict[str, Any]:
-    columns: dict[str, Any] = {"gene": list(found.table.features)}
-    columns.update(zip(found.programs_names, values, strict=True))
+    columns: dict[str, Any] = {"gene": list(found.counts.features)}
+    rows = values.astype(np.float32)  # seven digits are more than the data have
+    columns.update(zip(found.programs_names, rows, strict=True))
     return columns
 
 
 def _top(found: Findings) -> dict[str, Any]:
-    table = top_genes(found.programs.scores, found.table.features, n=found.options.top)
+    table = top_genes(found.programs.scores, found.counts.features, n=found.options.top)
     return {"rank": table.index.to_numpy(), **{str(name): list(table[name]) for name in table}}
 
 
@@ -108,7 +113,7 @@ def _genes(found: Findings) -> dict[str, Any]:
     scale = np.full(len(genes.mean), np.nan)
     scale[genes.indices] = found.counts.scaled.scale
     return {
-        "gene": list(found.table.features),
+        "gene": list(found.counts.features),
         "mean_per_million": genes.mean,
         "fano": genes.fano,
         "expected_fano": genes.expected,

@@ -317,6 +317,7 @@ def _results(found: Findings) -> dict[str, Any]:
     return {
         "n_cells": n,
         "n_genes": p,
+        "n_genes_in_enough_cells": len(found.counts.features),
         "preparation": [found.counts.genes.parameters, found.counts.scaled.parameters],
         "cells_without_counts": len(found.counts.empty),
         "ranks": ranks.ranks,

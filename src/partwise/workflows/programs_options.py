@@ -37,6 +37,8 @@ class ProgramsOptions:
         Names or patterns (`*`, `?`) of the genes to read; empty means all.
     layer
         Layer of an AnnData file that holds the counts; None means X.
+    min_cells
+        Genes with a count in fewer cells are left out.
     genes
         Over-dispersed genes that are factorized.
     ranks
@@ -88,6 +90,13 @@ class ProgramsOptions:
         help="Layer of an AnnData file that holds the counts.",
         section=_INPUT,
         shown_default="X",
+    )
+    min_cells: int = option(
+        3,
+        "--min-cells",
+        kind=int,
+        help="Leave out genes with a count in fewer cells.",
+        section=_INPUT,
     )
     genes: int = option(
         2000, "--genes", kind=int, help="Over-dispersed genes to factorize.", section=_INPUT
@@ -185,7 +194,8 @@ class ProgramsOptions:
         for name in ("top", "max_iter", "threads", "choose"):
             if getattr(self, name) is not None:
                 check_whole(name, getattr(self, name), least=1)
-        check_whole("seed", self.seed, least=0)
+        for name in ("seed", "min_cells"):
+            check_whole(name, getattr(self, name), least=0)
         check_number("density_threshold", self.density_threshold, above=0.0)
         check_number("neighborhood_size", self.neighborhood_size, above=0.0)
         if self.neighborhood_size > 1:

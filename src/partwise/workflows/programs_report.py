@@ -95,7 +95,6 @@ def _headlines(found: Findings) -> list[Headline]:
     result = found.consensus
     kept = float(result.kept.mean())
     return [
-        Headline("Cells", format_count(found.table.shape[0])),
         Headline("Programs", str(found.n_programs), _how_chosen(found)),
         Headline(
             "Stability",
@@ -115,7 +114,7 @@ def _headlines(found: Findings) -> list[Headline]:
 
 
 def _leaders(found: Findings, n: int) -> pd.DataFrame:
-    return top_genes(found.programs.scores, found.table.features, n=n)
+    return top_genes(found.programs.scores, found.counts.features, n=n)
 
 
 def _summary(found: Findings) -> list[str]:
@@ -178,12 +177,12 @@ def _programs(found: Findings) -> Section:
         {
             "program": np.repeat(found.programs_names, order.shape[1]),
             "rank": np.tile(np.arange(1, order.shape[1] + 1), found.n_programs),
-            "feature": [found.table.features[j] for j in order.ravel()],
+            "feature": [found.counts.features[j] for j in order.ravel()],
             "weight": np.maximum(np.take_along_axis(scores, order, axis=1), 0.0).ravel(),
         }
     )
     first = ", ".join(
-        f"{figures.program_name(name)} {found.table.features[row[0]]}"
+        f"{figures.program_name(name)} {found.counts.features[row[0]]}"
         for name, row in list(zip(found.programs_names, order, strict=True))[:8]
     )
     return Section(
@@ -298,12 +297,13 @@ def _methods(found: Findings) -> list[str]:
     options, result, genes = found.options, found.consensus, found.counts.genes
     n, p = found.table.shape
     return [
-        f"Counts of {n:,} cells and {p:,} genes were scaled to a million per cell, and the "
-        f"{len(found.counts.names):,} genes of highest Fano factor relative to a^2 mean + b^2 (a = "
+        f"Counts of {n:,} cells and {p:,} genes were scaled to a million per cell. Of the genes "
+        f"with a count in at least {max(1, options.min_cells)} cells, the "
+        f"{len(found.counts.names):,} of highest Fano factor relative to a^2 mean + b^2 (a = "
         f"{genes.a:.3g}, b = {genes.b:.3g}) were chosen. Their counts, divided by the standard "
-        f"deviation of the gene and not centred, were factorized by non-negative matrix "
-        f"factorization with partwise {__version__} from {options.replicates} random starts for each "
-        f"k of {options.ranks} (squared error, tolerance {found.programs.model.tol:g}, seed "
+        "deviation of the gene and not centred, were factorized by non-negative matrix "
+        f"factorization with partwise {__version__} from {options.replicates} random starts for "
+        f"each k of {options.ranks} (squared error, tolerance {found.programs.model.tol:g}, seed "
         f"{options.seed}). The programs of all fits at k = {found.n_programs} were scaled to "
         f"length 1; those whose mean distance to their {result.n_neighbors} nearest neighbours is "
         f"{options.density_threshold:g} or more were left out, {int((~result.kept).sum()):,} of "

@@ -48,9 +48,14 @@ class Counts:
     Attributes
     ----------
     per_million
-        Counts scaled to a sum of 1e6 per cell, all genes; sparse, dense or a block source.
+        Counts scaled to a sum of 1e6 per cell over all genes; those genes that are in enough
+        cells. Sparse, dense or a block source.
+    features
+        Names of these genes.
+    kept
+        Their positions in the table; None if all.
     genes
-        Which genes were chosen, and their statistics.
+        Which of them were chosen, and their statistics.
     scaled
         Counts of the chosen genes at unit variance, in memory.
     names
@@ -62,6 +67,8 @@ class Counts:
     """
 
     per_million: Any
+    features: tuple[str, ...]
+    kept: npt.NDArray[np.intp] | None
     genes: Overdispersed
     scaled: Scaled
     names: tuple[str, ...]
@@ -80,9 +87,9 @@ class Programs:
     usage
         n x k.
     per_million
-        Programs in transcripts per million, k x all genes.
+        Programs in transcripts per million, k x genes in enough cells.
     scores
-        z-scores of all genes, k x all genes.
+        z-scores of the same genes, k x genes.
     """
 
     model: ConsensusNMF
@@ -111,7 +118,7 @@ def prepare(table: Table, options: ProgramsOptions) -> Counts:
     table
         Counts, cells x genes.
     options
-        How many genes.
+        How many genes, and in how many cells one must be.
 
     Returns
     -------
@@ -126,21 +133,46 @@ def prepare(table: Table, options: ProgramsOptions) -> Counts:
     X = table.matrix
     if isinstance(X, np.ndarray) and np.count_nonzero(X) < _SPARSE * X.size:
         X = sp.csr_matrix(X)
-    per_million = Recipe(_MILLION).apply(X)
+    frequent = np.flatnonzero(_cells_with(X) >= max(1, options.min_cells))
+    if len(frequent) < 2:
+        raise DataError(
+            f"only {len(frequent)} of {table.shape[1]:,} genes have a count in at least "
+            f"{max(1, options.min_cells)} cells (--min-cells)",
+            path=table.path,
+        )
+    per_million = _take(Recipe(_MILLION).apply(X), frequent)
     genes = overdispersed_genes(per_million, n_genes=options.genes)
-    chosen = genes.indices
-    if len(chosen) < 2:
-        raise DataError(f"only {len(chosen)} genes are expressed", path=table.path)
+    chosen = frequent[genes.indices]
     counts = _columns(X, chosen)
     totals = np.asarray(counts.sum(axis=1)).ravel()
     return Counts(
         per_million=per_million,
+        features=tuple(table.features[j] for j in frequent),
+        kept=None if len(frequent) == table.shape[1] else frequent,
         genes=genes,
         scaled=scale_to_unit_variance(counts),
         names=tuple(table.features[j] for j in chosen),
         empty=np.flatnonzero(totals == 0),
         whole=_all_whole(X),
     )
+
+
+def _cells_with(X: Any) -> npt.NDArray[np.int64]:
+    """Return in how many cells each gene has a count."""
+    found = np.zeros(X.shape[1], np.int64)
+    for _, block in row_blocks(X):
+        if sp.issparse(block):
+            found += np.bincount(block.indices[block.data > 0], minlength=X.shape[1])
+        else:
+            found += np.count_nonzero(block, axis=0)
+    return found
+
+
+def _take(X: Any, columns: npt.NDArray[np.intp]) -> Any:
+    """Return some columns of a matrix or prepared source; all as they are."""
+    if len(columns) == X.shape[1]:
+        return X
+    return X.take(columns) if hasattr(X, "blocks") else X[:, columns]
 
 
 def _columns(X: Any, chosen: npt.NDArray[np.intp]) -> Any:
@@ -228,8 +260,8 @@ def advice(
         )
     if len(counts.names) < options.genes:
         texts.append(
-            f"only {len(counts.names):,} genes are expressed, fewer than the {options.genes:,} of "
-            "--genes: all of them were taken"
+            f"only {len(counts.names):,} genes are in enough cells, fewer than the "
+            f"{options.genes:,} of --genes: all of them were taken"
         )
     texts += _advice_on_fits(ranks, found, options)
     return texts
