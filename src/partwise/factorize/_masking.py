@@ -107,21 +107,14 @@ def _check_shape(given: tuple[int, ...], shape: tuple[int, ...], name: str) -> N
         raise UsageError(f"{name} must have the shape of the data, {shape}, not {tuple(given)}")
 
 
-def check_seen(matrix: DataMatrix, *, signed: str | None = None) -> None:
+def check_seen(matrix: DataMatrix) -> None:
     """Refuse data of which everything is hidden; warn of rows and columns of which all is.
 
     Raises
     ------
     DataError
         If no entry is observed.
-    UsageError
-        If entries are hidden and the usage may be negative.
     """
-    if signed == "usage" and matrix.observed < matrix.shape[0] * matrix.shape[1]:
-        raise UsageError(
-            "signed='usage' does not go with hidden entries or weights yet: fit with "
-            "signed='programs', or on complete data"
-        )
     rows, columns = (int(np.count_nonzero(unseen)) for unseen in matrix.unseen)
     if matrix.observed <= 0 or rows == matrix.shape[0]:
         raise DataError(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise.exceptions import UsageError
-from partwise.factorize._base import BaseNMF
+from partwise.factorize._base import LOSSES, BaseNMF
 from partwise.factorize._checks import (
     check_count,
     check_number,
@@ -41,7 +41,6 @@ __all__ = ["NMF"]
 Array = npt.NDArray[Any]
 Callback = Callable[[int, float], None]
 
-LOSSES = ("frobenius", "kullback-leibler")
 #: The solvers of each loss; the first is the one of "auto".
 SOLVERS = {"frobenius": ("hals", "bpp"), "kullback-leibler": ("newton",)}
 
@@ -284,7 +283,7 @@ class NMF(BaseNMF):
         with single_thread_blas():
             matrix = self._scaled_matrix(X, k, hidden)
             settings = replace(settings, penalties=settings.penalties.scaled(matrix.exponent))
-            check_seen(matrix, signed=self.signed)
+            check_seen(matrix)
             heard = in_units(callback, matrix.exponent)
             best: Outcome | None = None
             for start in range(self.n_init):

@@ -237,7 +237,7 @@ def _lengthened(
     if relax >= 1:
         return cross
     k = gram.shape[0]
-    longer = cross / cross.dtype.type(relax)
+    longer: Array = cross / cross.dtype.type(relax)
     rows = programs.reshape(matrix.shape[1], -1)[:, :k] @ gram.astype(programs.dtype)
     longer.reshape(matrix.shape[1], -1)[:, :k] -= rows * rows.dtype.type(1 / relax - 1)
     return longer
