@@ -13,6 +13,10 @@ import scipy.sparse as sp
 from partwise.exceptions import DataError
 from partwise.io.spool import BLOCK_BYTES
 
+#: A sparse block has at most about so many bytes: a panel of the engine in one piece, as a rule, for
+#: each time that pieces are joined all their values are copied.
+_SPARSE_BYTES = 2**26
+
 __all__ = ["CsrSource", "DenseSource", "ParquetSource", "value_dtype"]
 
 
@@ -80,12 +84,16 @@ class DenseSource:
 
 
 class _Forward:
-    """Slices of a one-dimensional array on disk, asked for in order; each chunk is read once."""
+    """Slices of a one-dimensional array on disk, asked for in order; each chunk is unpacked once.
+
+    What is not packed (anndata's h5ad by default) is read as it is asked for, without a copy.
+    """
 
     def __init__(self, array: Any) -> None:
         self._array = array
         chunks = getattr(array, "chunks", None)
-        self._step = int(chunks[0]) if chunks else 1
+        plain = getattr(array, "compression", "unknown") is None and not array.shuffle
+        self._step = int(chunks[0]) if chunks and not plain else 1
         self._start = 0
         self._held = np.empty(0, dtype=array.dtype)
 
@@ -143,7 +151,7 @@ class CsrSource:
         """Yield (first row, block) for consecutive blocks that cover rows start..stop."""
         first, stop = max(0, start), min(stop, self.shape[0])
         data, indices = _Forward(self._data), _Forward(self._indices)
-        most = BLOCK_BYTES // (self.dtype.itemsize + 4)
+        most = _SPARSE_BYTES // (self.dtype.itemsize + 4)
         while first < stop:
             low = int(self._indptr[first])
             last = int(np.searchsorted(self._indptr, low + most, side="right")) - 1
@@ -163,8 +171,8 @@ class CsrSource:
             raise DataError("the sparse matrix points outside its columns: the file is damaged")
         block = sp.csr_matrix(
             (
-                data.read(low, high).astype(self.dtype),
-                columns.astype(np.int32),
+                np.asarray(data.read(low, high), self.dtype),
+                np.asarray(columns, np.int32),
                 self._indptr[first : last + 1] - low,
             ),
             shape=(last - first, self._n_columns),
