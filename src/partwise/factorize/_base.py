@@ -24,10 +24,11 @@ from partwise.results import Factorization
 from partwise.solvers.state import exact_problem, residual
 from partwise.utils.threads import resolve_threads, single_thread_blas
 
-__all__ = ["BaseNMF"]
+__all__ = ["LOSSES", "BaseNMF"]
 
 Array = npt.NDArray[Any]
 
+LOSSES = ("frobenius", "kullback-leibler")
 #: Components where none are asked for: this many, or as many as there are features.
 _DEFAULT_COMPONENTS = 10
 

@@ -24,7 +24,18 @@ from partwise.results import Factorization
 from partwise.solvers.init import initialize
 from partwise.solvers.kl import CountOutcome, CountSettings, fit_counts, fit_stream, project
 
-__all__ = ["CountFit", "Start", "check_sizes", "count_matrix", "fit", "project_counts"]
+__all__ = [
+    "CountFit",
+    "Start",
+    "check_sizes",
+    "check_some",
+    "count_matrix",
+    "exponent_of_counts",
+    "fit",
+    "in_scale",
+    "project_counts",
+    "record_counts",
+]
 
 Array = npt.NDArray[Any]
 Callback = Callable[[int, float], None]
@@ -106,11 +117,11 @@ def fit(
     k = settings.penalties.usage.l1.shape[0]
     matrix = count_matrix(X, hidden, n_threads)
     check_some(matrix)
-    power = _exponent(matrix)
+    power = exponent_of_counts(matrix)
     if power != 0:
         X = times_power(X, -power)
         matrix = count_matrix(X, hidden, n_threads)
-        settings = replace(settings, penalties=_in_scale(settings.penalties, power))
+        settings = replace(settings, penalties=in_scale(settings.penalties, power))
     best: CountOutcome | None = None
     for number in range(start.n_init):
         usage, programs = _start(X, matrix, hidden, k, start, number, settings, rng)
@@ -122,31 +133,52 @@ def fit(
     stride = matrix.stride(k)
     usage = _unsized(thin_rows(best.usage, stride, k).copy(), settings)
     programs = np.ascontiguousarray(thin_rows(best.programs, stride, k).T)
-    null, unit = matrix.independent(), float(np.ldexp(1.0, power))
-    result = Factorization(
-        usage=None,
-        programs=programs,
-        status=best.status,
-        loss=np.asarray(best.loss, np.float64) * unit,
-        relative_error=best.deviance / null if null > 0 else 0.0,
-        explained=best.made / max(float(best.made.sum()), np.finfo(float).tiny),
-        n_iter=best.n_iter,
-        seed=int(seed) if isinstance(seed, numbers.Integral) else None,
-        solver="newton",
-        wall_time=time.perf_counter() - begun,
-        version=__version__,
-        details={**best.details, "deviance": best.deviance * unit},
+    result = record_counts(
+        matrix, best, programs, power, seed=seed, solver="newton", seconds=_since(begun)
     )
+    unit = float(np.ldexp(1.0, power))
     return CountFit(times_power(usage, power), programs, result, best.deviance * unit)
 
 
-def _exponent(matrix: CountMatrix | CountStream) -> int:
+def _since(begun: float) -> float:
+    return time.perf_counter() - begun
+
+
+def record_counts(
+    matrix: CountMatrix | CountStream,
+    outcome: CountOutcome,
+    programs: Array,
+    power: int,
+    *,
+    seed: object,
+    solver: str,
+    seconds: float,
+) -> Factorization:
+    """Return the record of a fit to data that were divided by 2^power."""
+    null, unit = matrix.independent(), float(np.ldexp(1.0, power))
+    return Factorization(
+        usage=None,
+        programs=programs,
+        status=outcome.status,
+        loss=np.asarray(outcome.loss, np.float64) * unit,
+        relative_error=outcome.deviance / null if null > 0 else 0.0,
+        explained=outcome.made / max(float(outcome.made.sum()), np.finfo(float).tiny),
+        n_iter=outcome.n_iter,
+        seed=int(seed) if isinstance(seed, numbers.Integral) else None,
+        solver=solver,
+        wall_time=seconds,
+        version=__version__,
+        details={**outcome.details, "deviance": outcome.deviance * unit},
+    )
+
+
+def exponent_of_counts(matrix: CountMatrix | CountStream) -> int:
     """Return the power of two by which counts are divided: 0 unless they are far from 1."""
     power = int(np.frexp(matrix.total / max(matrix.nonzeros, 1))[1])
     return power if abs(power) > _RANGE else 0
 
 
-def _in_scale(penalties: Penalties, power: int) -> Penalties:
+def in_scale(penalties: Penalties, power: int) -> Penalties:
     """Return the penalties for data divided by 2^power, the usage with them."""
     c = np.ldexp(1.0, -power)
     usage, programs = penalties.usage, penalties.programs
@@ -215,10 +247,10 @@ def project_counts(
     """Return the usage of given programs (k x p) by new counts, its deviance, that of rank one."""
     k = programs.shape[0]
     matrix = count_matrix(X, hidden, n_threads)
-    power = _exponent(matrix)
+    power = exponent_of_counts(matrix)
     if power != 0:
         matrix = count_matrix(times_power(X, -power), hidden, n_threads)
-        penalties = _in_scale(penalties, power)
+        penalties = in_scale(penalties, power)
     settings = CountSettings(0.0, 1, penalties, sizes)
     flat = matrix.thin(matrix.shape[1], k, programs.T)
     usage = np.zeros((matrix.shape[0], k), matrix.dtype)

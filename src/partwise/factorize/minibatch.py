@@ -14,21 +14,30 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
 from partwise.exceptions import UsageError
-from partwise.factorize._base import BaseNMF
+from partwise.factorize._base import LOSSES, BaseNMF
 from partwise.factorize._checks import check_count, check_number, check_start, is_source
+from partwise.factorize._counts import count_matrix, record_counts
 from partwise.factorize._masking import check_observed, check_seen
+from partwise.factorize._minibatch_counts import (
+    begin_counts,
+    close_counts,
+    scaled_counts,
+    take_counts,
+)
 from partwise.factorize._record import in_order, record
 from partwise.factorize._scale import exponent_of_gram, in_units, times_power
 from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
+from partwise.matrix.thin import thin_rows
 from partwise.objectives import Penalties
 from partwise.results import Status
 from partwise.solvers.hals import finish, fit_hals
 from partwise.solvers.init import INITS, initialize
 from partwise.solvers.minibatch import Online, step
+from partwise.solvers.minibatch_counts import OnlineCounts
 from partwise.solvers.state import Outcome, Settings
 from partwise.utils.random import generator
-from partwise.utils.threads import single_thread_blas
+from partwise.utils.threads import resolve_threads, single_thread_blas
 
 __all__ = ["MiniBatchNMF"]
 
@@ -42,15 +51,17 @@ _PROBE = 5
 class MiniBatchNMF(BaseNMF):
     """Non-negative matrix factorization by mini-batches.
 
-    The objective is that of `NMF`. Batches are taken in the order of the rows; each updates the
-    programs, so that data can also arrive in parts (`partial_fit`). It does not reach the exact
-    optimum, and says by how much: `result_.details["relative_gap"]` is the share by which a few
-    passes of the full solver, from where it stopped, lower the loss.
+    The objective is that of `NMF`, for either loss. Batches are taken in the order of the rows;
+    each updates the programs, so that data can also arrive in parts (`partial_fit`). It does not
+    reach the exact optimum, and says by how much: `result_.details["relative_gap"]` is the share by
+    which a few passes of the full solver, from where it stopped, lower the loss.
 
     Parameters
     ----------
     n_components : int, optional
         Number of programs k; by default 10, or the number of features where that is smaller.
+    loss : {"frobenius", "kullback-leibler"}
+        What is minimised, as in `NMF`. Counts are taken in by online expectation maximisation.
     init : {"nndsvda", "nndsvd", "random", "custom"}
         Start, as in `NMF`.
     batch_size : int
@@ -82,7 +93,8 @@ class MiniBatchNMF(BaseNMF):
 
     References
     ----------
-    Mairal, Bach, Ponce & Sapiro (2010), JMLR 11; Lefevre, Bach & Fevotte (2011), WASPAA.
+    Mairal, Bach, Ponce & Sapiro (2010), JMLR 11; Lefevre, Bach & Fevotte (2011), WASPAA; Cappe &
+    Moulines (2009), J. R. Statist. Soc. B 71 (online expectation maximisation).
 
     Examples
     --------
@@ -97,12 +109,13 @@ class MiniBatchNMF(BaseNMF):
     ['projected_gradient', 'relative_gap']
     """
 
-    _online: Online
+    _online: Online | OnlineCounts
 
     def __init__(
         self,
         n_components: int | None = None,
         *,
+        loss: str = "frobenius",
         init: str = "nndsvda",
         batch_size: int = 1024,
         forget_factor: float = 0.7,
@@ -117,6 +130,7 @@ class MiniBatchNMF(BaseNMF):
         n_threads: int | None = None,
     ) -> None:
         self.n_components = n_components
+        self.loss = loss
         self.init = init
         self.batch_size = batch_size
         self.forget_factor = forget_factor
@@ -202,19 +216,51 @@ class MiniBatchNMF(BaseNMF):
         dtype = None if first else self.components_.dtype
         X, hidden = check_observed(self, X, None, None, reset=first, dtype=dtype)
         k = self._count(X.shape) if first else self.components_.shape[0]
+        if self._counts:
+            self._take_counts(X, hidden, k, H, first=first)
+            return self
         with single_thread_blas():
-            least = None if first else exponent_of_gram(self._online.gram, np.dtype(dtype))
+            before = None if first else self._online
+            assert before is None or isinstance(before, Online)  # set_params may change the loss
+            least = None if before is None else exponent_of_gram(before.gram, np.dtype(dtype))
             batch = self._scaled_matrix(X, k, hidden, least=least)
             power = batch.exponent
-            if first:
-                self._online = self._begin(batch, k, H)
-            online = self._online.scaled(-power)
+            if before is None:
+                before = self._begin(batch, k, H)
+            online = before.scaled(-power)
             step(online, batch, self._penalties(k).scaled(power), self.forget_factor)
             self._online = online.scaled(power)
         self.components_ = np.ascontiguousarray(self._online.programs.T)
         self.n_components_ = k
         self.n_steps_ = self._online.steps
         return self
+
+    def _take_counts(self, X: Any, hidden: Hidden, k: int, H: Array | None, *, first: bool) -> None:
+        """Take a batch of counts in; one without counts teaches nothing."""
+        n_threads = resolve_threads(self.n_threads)
+        with single_thread_blas():
+            if first:
+                self._online = self._begin_counts(X, hidden, k, H)
+            assert isinstance(self._online, OnlineCounts)
+            penalties = self._penalties(k)
+            matrix = count_matrix(X, hidden, n_threads)
+            if matrix.total > 0:
+                _, X, penalties, power = scaled_counts(X, hidden, penalties, n_threads)
+                online = self._online.scaled(-power)
+                for start, rows in _batches(X, X.shape[0]):
+                    part = hidden.shifted(start)
+                    take_counts(online, rows, part, penalties, self.forget_factor, n_threads)
+                self._online = online.scaled(power)
+        self.components_ = np.ascontiguousarray(self._online.programs.T)
+        self.n_components_ = k
+        self.n_steps_ = self._online.steps
+
+    def _begin_counts(self, X: Any, hidden: Hidden, k: int, H: Array | None) -> OnlineCounts:
+        if H is not None:
+            programs = check_start(H, (k, X.shape[1]), "H").T.astype(X.dtype)
+            return OnlineCounts.start(programs)
+        rng = generator(self.random_state)
+        return begin_counts(X, hidden, k, self.init, rng, resolve_threads(self.n_threads))
 
     def _begin(self, matrix: DataMatrix, k: int, H: Array | None) -> Online:
         p = matrix.shape[1]
@@ -226,6 +272,8 @@ class MiniBatchNMF(BaseNMF):
         return Online.start(programs)
 
     def _check_parameters(self, H: Array | None, *, first: bool = True) -> None:
+        if self.loss not in LOSSES:
+            raise UsageError(f"loss must be one of {LOSSES}, not {self.loss!r}")
         if self.init not in (*INITS, "custom"):
             raise UsageError(f"init must be one of {(*INITS, 'custom')}, not {self.init!r}")
         if first and (H is not None) != (self.init == "custom"):
@@ -248,17 +296,19 @@ class MiniBatchNMF(BaseNMF):
             max_iter=check_count(self.max_iter, "max_iter"),
             penalties=self._penalties(k),
         )
+        if self._counts:
+            return self._fit_counts(X, hidden, settings, H, callback, begun)
         with single_thread_blas():
             matrix = self._scaled_matrix(X, k, hidden)
             power = matrix.exponent
             X, heard = times_power(X, -power), in_units(callback, power)
             settings = replace(settings, penalties=settings.penalties.scaled(power))
             check_seen(matrix)
-            self._online = self._begin(matrix, k, H)
+            online = self._online = self._begin(matrix, k, H)
             status, history, epochs = self._epochs(X, hidden, k, settings, heard)
             outcome = self._close(matrix, settings, status, history, epochs)
             usage, programs, explained, order = in_order(matrix, outcome)
-            self._online = self._online.as_given(programs.T, order).scaled(power)
+            self._online = online.as_given(programs.T, order).scaled(power)
             outcome.loss = [float(v) for v in times_power(np.array(outcome.loss), 2 * power)]
             self.components_ = programs
             self.n_components_ = k
@@ -274,6 +324,51 @@ class MiniBatchNMF(BaseNMF):
         scaled: Array = times_power(usage, power)
         return scaled
 
+    def _fit_counts(
+        self,
+        X: Any,
+        hidden: Hidden,
+        settings: Settings,
+        H: Array | None,
+        callback: Callback | None,
+        begun: float,
+    ) -> Array:
+        """Fit under the Kullback-Leibler loss; return the usage."""
+        k = settings.penalties.usage.l1.shape[0]
+        n_threads = resolve_threads(self.n_threads)
+        with single_thread_blas():
+            matrix, X, penalties, power = scaled_counts(X, hidden, settings.penalties, n_threads)
+            unit = float(np.ldexp(1.0, power))
+            heard = None if callback is None else lambda e, loss: callback(e, loss * unit)
+            settings = replace(settings, penalties=penalties)
+            online = self._online = self._begin_counts(X, hidden, k, H)
+            status, history, _ = self._epochs(X, hidden, k, settings, heard)
+            outcome = close_counts(matrix, online, penalties, status, history, _PROBE)
+            stride = matrix.stride(k)
+            usage, programs = (thin_rows(f, stride, k) for f in (outcome.usage, outcome.programs))
+            self._online = online.as_given(programs, outcome.order).scaled(power)
+            self.components_ = np.ascontiguousarray(programs.T)
+            self.result_ = record_counts(
+                matrix, outcome, self.components_, power, seed=self.random_state,
+                solver="minibatch", seconds=time.perf_counter() - begun,
+            )  # fmt: skip
+        self.n_components_, self.n_iter_, self.n_steps_ = k, len(history), self._online.steps
+        self.reconstruction_err_ = float(np.sqrt(2.0 * outcome.deviance * unit))
+        if status is Status.MAX_ITER and settings.tol > 0:
+            warnings.warn(Status.MAX_ITER.advice, ConvergenceWarning, stacklevel=4)
+        scaled: Array = times_power(usage.copy(), power)
+        return scaled
+
+    def _take(self, rows: Any, hidden: Hidden, k: int, settings: Settings) -> float:
+        """Take one batch in; return its loss per row."""
+        if isinstance(self._online, OnlineCounts):
+            n_threads = resolve_threads(self.n_threads)
+            return take_counts(
+                self._online, rows, hidden, settings.penalties, self.forget_factor, n_threads
+            )
+        batch = self._matrix(rows, k, hidden)
+        return step(self._online, batch, settings.penalties, self.forget_factor)
+
     def _epochs(
         self, X: Any, hidden: Hidden, k: int, settings: Settings, callback: Callback | None
     ) -> tuple[Status, list[float], int]:
@@ -284,8 +379,7 @@ class MiniBatchNMF(BaseNMF):
         history: list[float] = []
         for epoch in range(1, settings.max_iter + 1):
             for start, rows in _batches(X, self.batch_size):
-                batch = self._matrix(rows, k, hidden.shifted(start))
-                loss = step(self._online, batch, settings.penalties, self.forget_factor)
+                loss = self._take(rows, hidden.shifted(start), k, settings)
                 smooth = loss if not np.isfinite(smooth) else smooth + alpha * (loss - smooth)
                 stale = 0 if smooth < best else stale + 1
                 best = min(best, smooth)

@@ -233,7 +233,10 @@ def _check_shapes(model: Any) -> None:
     online = getattr(model, "_online", None)
     if online is None:
         return
-    for array, shape in ((online.programs, (p, k)), (online.gram, (k, k)), (online.cross, (p, k))):
+    for name, array in vars(online).items():
+        shape = {"steps": None, "gram": (k, k)}.get(name, (p, k))
+        if shape is None:
+            continue
         if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind != "f":
             raise ValueError("the sums of the batches do not fit the programs")
 

@@ -18,7 +18,11 @@ from partwise.results import Status
 __all__ = ["Packer", "Unpacker", "array_bytes", "array_from_bytes"]
 
 #: Records that a model may hold: name -> module. No other class is ever made from a file.
-_RECORDS = {"Factorization": "partwise.results", "Online": "partwise.solvers.minibatch"}
+_RECORDS = {
+    "Factorization": "partwise.results",
+    "Online": "partwise.solvers.minibatch",
+    "OnlineCounts": "partwise.solvers.minibatch_counts",
+}
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
 _DEEPEST = 20
 

@@ -26,7 +26,7 @@ from partwise.objectives import ElasticNet, Penalties
 from partwise.results import Status
 from partwise.solvers.state import decrease
 
-__all__ = ["CountOutcome", "CountSettings", "fit_counts", "fit_stream", "project"]
+__all__ = ["CountOutcome", "CountSettings", "finish", "fit_counts", "fit_stream", "project"]
 
 Array = npt.NDArray[Any]
 Callback = Callable[[int, float], None]
@@ -92,7 +92,7 @@ class CountOutcome:
     """Where a solver ended. `usage` (times the size factors) and `programs` are flat and thin.
 
     `deviance` is that of the factors as they are, without penalties; `made` the counts that each
-    program makes.
+    program makes, `order` where in the fit each program was.
     """
 
     usage: Array
@@ -101,6 +101,7 @@ class CountOutcome:
     loss: list[float]
     deviance: float
     made: npt.NDArray[np.float64]
+    order: npt.NDArray[np.intp]
     n_iter: int
     details: dict[str, float] = field(default_factory=dict)
 
@@ -168,13 +169,13 @@ def fit_counts(
             status = Status.EXACT
             break
         if state.stuck or decrease(history) < threshold:
-            final = _finish(matrix, usage, programs, settings, k, Status.CONVERGED, history)
+            final = finish(matrix, usage, programs, settings, k, Status.CONVERGED, history)
             if state.stuck or final.details["projected_gradient"] <= np.sqrt(settings.tol):
                 return final
             threshold /= 4
         if len(history) >= settings.max_iter:
             break
-    return _finish(matrix, usage, programs, settings, k, status, history)
+    return finish(matrix, usage, programs, settings, k, status, history)
 
 
 @dataclass
@@ -304,7 +305,7 @@ def fit_stream(
         if caution > 2 or decrease(history) < settings.tol:
             status = Status.CONVERGED
             break
-    return _finish(matrix, usage_ahead, accepted, settings, k, status, history)
+    return finish(matrix, usage_ahead, accepted, settings, k, status, history)
 
 
 def _start_on_sample(
@@ -381,7 +382,7 @@ def _multiply(
     return matrix.thin(matrix.shape[1], k, h * factor)
 
 
-def _finish(
+def finish(
     matrix: CountMatrix | CountStream,
     usage: Array,
     programs: Array,
@@ -416,7 +417,9 @@ def _finish(
             shares[1] -= thin_rows(panel.columns.hidden(w, k), stride, k)
     details = {"projected_gradient": _slope(matrix, programs, shares, settings, k)}
     made = _made(usage, programs, stride, k)
-    return CountOutcome(usage, programs, status, history, deviance, made, len(history), details)
+    return CountOutcome(
+        usage, programs, status, history, deviance, made, order, len(history), details
+    )
 
 
 def _made(usage: Array, programs: Array, stride: int, k: int) -> npt.NDArray[np.float64]:
