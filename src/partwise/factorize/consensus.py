@@ -24,6 +24,7 @@ from partwise.factorize._consensus_programs import check_replicates, consensus_p
 from partwise.factorize._consensus_record import Consensus
 from partwise.factorize._consensus_refit import gene_scores
 from partwise.factorize._masking import check_observed, check_seen
+from partwise.factorize._scale import times_power
 from partwise.matrix.matrix import DataMatrix
 from partwise.solvers.state import Settings
 from partwise.utils.threads import single_thread_blas
@@ -224,7 +225,7 @@ class ConsensusNMF(BaseNMF):
         k = self._count(X.shape)
         seed = entropy_of(self.random_state)
         with single_thread_blas():
-            matrix = self._matrix(X, k, hidden)
+            matrix = self._scaled_matrix(X, k, hidden)
             check_seen(matrix)
             spectra, details, n_iter = self._replicates(
                 matrix, k, seed, replicates, at_once=1 if is_source(X) else None
@@ -245,15 +246,17 @@ class ConsensusNMF(BaseNMF):
         self.components_ = np.ascontiguousarray(found.programs.astype(matrix.dtype))
         self.n_components_ = k
         self.n_iter_ = n_iter
-        self.reconstruction_err_ = float(np.sqrt(refit.error))
+        power = matrix.exponent
+        usage: Array = times_power(refit.usage, power)
+        self.reconstruction_err_ = float(np.ldexp(np.sqrt(refit.error), power))
         self.result_ = replace(
             found,
-            usage=refit.usage,
-            error=refit.error,
+            usage=usage,
+            error=float(np.ldexp(refit.error, 2 * power)),
             relative_error=refit.relative_error,
             details=details,
         )
-        return refit.usage.copy()
+        return usage.copy()
 
     def _replicates(
         self,
