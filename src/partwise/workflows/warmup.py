@@ -8,10 +8,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from partwise.graph import cluster_rows
+from partwise.matrix.counts import CountMatrix
+from partwise.matrix.masks import Hidden, Speckle
 from partwise.matrix.matrix import DataMatrix
 from partwise.objectives import ElasticNet, Penalties
 from partwise.solvers.hals import fit_hals
 from partwise.solvers.init import initialize
+from partwise.solvers.kl import CountSettings, fit_counts
 from partwise.solvers.state import Settings
 from partwise.utils.random import generator
 from partwise.utils.threads import single_thread_blas
@@ -37,13 +40,32 @@ def warmup() -> float:
     rng = generator(0)
     few, many = rng.random((300, 6)), rng.random((40, 300))
     sparse = sp.random(200, 100, density=0.1, format="csr", random_state=rng)
-    none = ElasticNet.build(0.0, 0.0, _K, factor="usage")
     with single_thread_blas():
-        for dtype in (np.float32, np.float64):
+        for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
             for x in (few, many, sparse):
-                matrix = DataMatrix(x.astype(dtype), _K, dtype=np.dtype(dtype), n_threads=2)
-                for exact in (False, True):
-                    settings = Settings(0.0, 3, Penalties(none, none), exact)
-                    fit_hals(matrix, *initialize(matrix, _K, "nndsvda", rng), settings, rng)
+                for hidden in (Hidden(), Hidden([Speckle(0.1)])):
+                    _fit(DataMatrix(x.astype(dtype), _K, dtype=dtype, n_threads=2, hidden=hidden))
+            _fit_counts(sparse.astype(dtype))
             cluster_rows(few.astype(dtype), n_neighbors=5, random_state=0)
     return time.perf_counter() - start
+
+
+def _fit(matrix: DataMatrix) -> None:
+    """Run the solvers of the Frobenius loss."""
+    rng = generator(0)
+    for exact in (False, True):
+        settings = Settings(0.0, 3, _penalties(), exact)
+        fit_hals(matrix, *initialize(matrix, _K, "nndsvda", rng), settings, rng)
+
+
+def _fit_counts(x: sp.csr_matrix) -> None:
+    """Run the solver of the Kullback-Leibler loss."""
+    matrix = CountMatrix(x, dtype=x.dtype, n_threads=2)
+    rng = generator(0)
+    start = (matrix.thin(rows, _K, rng.random((rows, _K))) for rows in x.shape)
+    fit_counts(matrix, *start, CountSettings(0.0, 3, _penalties(), np.ones(x.shape[0])), rng)
+
+
+def _penalties() -> Penalties:
+    none = ElasticNet.build(0.0, 0.0, _K, factor="usage")
+    return Penalties(none, none)
