@@ -19,7 +19,7 @@ from partwise.metrics.stability import co_assignment, cophenetic_correlation, di
 from partwise.objectives import ElasticNet, Penalties
 from partwise.results import Status
 from partwise.solvers.restarts import fit_restarts
-from partwise.solvers.state import Outcome, Settings, residual
+from partwise.solvers.state import Outcome, Settings, exact_problem, gram_of, residual
 from partwise.utils.threads import run_tasks, single_thread_blas
 
 __all__ = [
@@ -39,6 +39,13 @@ _MOST_OBSERVATIONS = 1000
 #: Share of the entries to hide; of sparse data as many as this share of their non-zeros, because
 #: each hidden entry costs as much as a non-zero; but so many entries at least.
 _HIDDEN, _HIDDEN_OF_NONZERO, _FEWEST_HIDDEN = 0.1, 0.25, 20_000
+#: Ridge of the usage that predicts hidden entries, relative to the mean squared length of the
+#: programs. Where the entry that would tell the usage of a program is the hidden one, usage
+#: without a ridge has no bounds, and one row decides the error of a whole replicate.
+_RIDGE = 0.01
+#: Start of fits with hidden entries: one that does not depend on luck, because luck would differ
+#: between ranks.
+_HELD_START = "nndsvd"
 #: Bytes of masked copies of the data that are kept from rank to rank.
 _KEPT_BYTES = 2**30
 #: What a seed is for: starts on all entries, starts on those that are not hidden, observations.
@@ -158,7 +165,7 @@ class RankFits:
 
         def keep(outcome: Outcome) -> HeldFit:
             stride = matrix.stride(k)
-            usage = thin_rows(outcome.usage, stride, k)
+            usage = thin_rows(_ridge_usage(matrix, outcome.programs, k), stride, k)
             programs = thin_rows(outcome.programs, stride, k).T
             found = held_out_error(self.X, mask, usage, programs, n_threads=1)
             relative = np.sqrt(found.error / found.baseline) if found.baseline > 0 else 0.0
@@ -166,7 +173,8 @@ class RankFits:
             return HeldFit(float(relative), outcome.n_iter, outcome.status is not Status.MAX_ITER)
 
         start = np.random.SeedSequence([self.entropy, _HELD, k, replicate])
-        return fit_restarts(matrix, k, [start], self._settings(k), keep=keep)[0]
+        settings = self._settings(k)
+        return fit_restarts(matrix, k, [start], settings, keep=keep, init=_HELD_START)[0]
 
     def _masked_matrix(self, replicate: int) -> DataMatrix:
         """Return the layout of what a replicate sees, kept for other ranks where there is room."""
@@ -207,6 +215,15 @@ class RankFits:
 
     def _rng(self, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.entropy, purpose])
+
+
+def _ridge_usage(matrix: DataMatrix, programs: Array, k: int) -> Array:
+    """Return the usage that predicts hidden entries, flat."""
+    lengths = np.diag(gram_of(matrix, programs, k))
+    ridge = ElasticNet.build(0.0, _RIDGE * float(lengths.mean()), k, factor="usage")
+    usage = matrix.thin(matrix.shape[0], k)
+    matrix.sweep(programs, exact_problem(matrix, programs, ridge), usage)
+    return usage
 
 
 def consensus_of(fits: list[FullFit]) -> tuple[float, float]:

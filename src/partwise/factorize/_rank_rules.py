@@ -29,9 +29,8 @@ FloatArray = npt.NDArray[np.float64]
 STABLE = 0.98
 #: Ratio of neighbouring ranks of the coarse grid.
 _RATIO = 2**0.5
-#: An error clearly rises where it exceeds the lowest by so many standard errors (or, with one
-#: replicate, by this share), at two ranks in a row.
-_CLEAR, _CLEAR_SHARE = 3.0, 0.02
+#: Replicates that must agree that the error rises; with fewer, it must rise by this share.
+_ENOUGH, _CLEAR_SHARE = 4, 0.02
 _RESAMPLES = 1000
 
 
@@ -55,14 +54,17 @@ def smallest_within_error(errors: FloatArray) -> int:
 
 
 def rises(errors: FloatArray) -> bool:
-    """Tell whether the error clearly rises at the end: a larger rank will not have the lowest."""
+    """Tell whether the error clearly rises at the end: a larger rank will not have the lowest.
+
+    At the last two ranks all replicates exceed what they had at the best rank. That many signs
+    agree by chance with probability 4^-replicates; a bound in standard errors would not do, because
+    the error of too large a rank has a long tail.
+    """
     if errors.shape[1] < 3:
         return False
-    excess, error = paired_excess(errors)
-    lowest = float(errors.mean(axis=0).min())
-    bound = _CLEAR * error if errors.shape[0] > 1 else np.full_like(error, _CLEAR_SHARE * lowest)
-    clear = excess > np.maximum(bound, 0.0)
-    return bool(clear[-1] and clear[-2] and excess[-1] > excess[-2])
+    lowest = errors[:, int(np.argmin(errors.mean(axis=0)))]
+    margin = 0.0 if errors.shape[0] >= _ENOUGH else _CLEAR_SHARE
+    return bool((errors[:, -2:] > (1.0 + margin) * lowest[:, None]).all())
 
 
 def resampled(errors: FloatArray, seed: int) -> FloatArray:

@@ -111,8 +111,9 @@ def select_rank(
 
     - "cv": speckled cross-validation. Each replicate hides a share of the entries, those of all
       replicates being disjoint as far as they go; the factors are fitted to the others, and the
-      error is measured on the hidden ones. It falls while programs describe what entries have in
-      common and rises when they describe noise. The rule: the smallest rank whose error exceeds
+      error is measured on the hidden ones (with usage from the others, by a small ridge). It falls
+      while programs describe what entries have in common and rises when they describe noise. The
+      rule: the smallest rank whose error exceeds
       the lowest by no more than the standard error of that difference within replicates.
     - "stability": whether different starts find the same programs (cosine of programs matched one
       to one) and put the same observations together (cophenetic correlation and dispersion of the
@@ -274,7 +275,8 @@ class _Search:
             return True
         if "cv" in self.methods:
             ranks, errors = self.scores.held_errors()
-            if len(ranks) and rules.rises(errors):
+            least = 0 if self.spectrum is None else self.spectrum.n_above
+            if ranks and ranks[-1] >= least and rules.rises(errors):
                 self.stopped_at = ranks[-1]
         return self.stopped_at is not None
 
