@@ -17,6 +17,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "MiniBatchNMF": ("partwise.factorize", "MiniBatchNMF"),
     "NMF": ("partwise.factorize", "NMF"),
     "Speckle": ("partwise.matrix.masks", "Speckle"),
+    "held_out_error": ("partwise.factorize", "held_out_error"),
     "leiden": ("partwise.graph", "leiden"),
     "load": ("partwise.io", "load_model"),
     "neighbors": ("partwise.graph", "neighbors"),

@@ -7,17 +7,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCKS = [
-    pytest.param(code, id=f"{page.relative_to(ROOT)}-{number}")
-    for page in PAGES
-    for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.S))
-]
+WITH_CODE = [page for page in PAGES if "```python" in page.read_text("utf-8")]
 
 
-@pytest.mark.parametrize("code", BLOCKS)
-def test_code_runs(code, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_runs(page, tmp_path, monkeypatch, capsys):
+    """The blocks of a page run in their order, like the cells of a notebook."""
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README", "exec"), {})
+    names: dict[str, object] = {}
+    text = page.read_text("utf-8")
+    for found in re.finditer(r"```python\n(.*?)```", text, re.S):
+        line = text[: found.start()].count("\n") + 1
+        exec(compile("\n" * line + found[1], str(page.name), "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
