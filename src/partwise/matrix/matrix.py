@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,11 @@ import scipy.sparse as sp
 
 from partwise.exceptions import UsageError
 from partwise.matrix.held import HeldPanel
+from partwise.matrix.levels import even_levels, factors_of
 from partwise.matrix.masks import Hidden, Listed, Source, balanced, none_of, without_hidden
 from partwise.matrix.panels import NARROW, Panel, make_panel, stride_for
 from partwise.matrix.problem import RowProblem, Statistics
+from partwise.matrix.rows import rows_between
 from partwise.matrix.signed import EXACT_STEPS, least_squares, ridge_inverse
 from partwise.matrix.sources import BlockSource
 from partwise.matrix.thin import aligned_zeros
@@ -54,6 +56,17 @@ def _panel_edges(n: int, p: int, kind: str) -> list[int]:
     rows = max(1, -(-n // count))
     rows = -(-rows // 256) * 256
     return [*range(0, n, rows), n]
+
+
+class _Moments(NamedTuple):
+    """What one look at all data says of them."""
+
+    squared_norm: float
+    total: float
+    deficit: float
+    unseen_rows: npt.NDArray[np.bool_]
+    unseen_columns: npt.NDArray[np.bool_]
+    column_factors: npt.NDArray[np.float64]
 
 
 class DataMatrix:
@@ -96,7 +109,7 @@ class DataMatrix:
         self._kept: list[Panel | HeldPanel] | None = None
         if not self._streamed:
             self._kept = [
-                self._panel(x[a:b] if len(self._edges) > 2 else x, a)
+                self._panel(rows_between(x, a, b) if len(self._edges) > 2 else x, a)
                 for a, b in zip(self._edges[:-1], self._edges[1:], strict=True)
             ]
 
@@ -114,10 +127,7 @@ class DataMatrix:
         n = self.shape[0]
         runs = max(1, rows // _RUN)
         starts = np.linspace(0, n - _RUN, runs).astype(np.int64)
-        parts = [
-            self._read(int(a), int(a) + _RUN) if self._streamed else self._x[a : a + _RUN]
-            for a in starts
-        ]
+        parts = [self._rows(int(a), int(a) + _RUN) for a in starts]
         hidden = [self._hidden.of(part, int(a)) for part, a in zip(parts, starts, strict=True)]
         x = sp.vstack(parts, "csr") if self.kind == "sparse" else np.concatenate(parts)
         listed = Listed([none_of(_RUN) if part is None else part for part in hidden])
@@ -155,6 +165,12 @@ class DataMatrix:
                     ahead = reader.submit(self._read, *bounds[i + 1])
                 yield start, self._panel(block, start)
 
+    def _rows(self, start: int, stop: int) -> Any:
+        """Return rows start..stop of the data, wherever they are."""
+        if self._streamed:
+            return self._read(start, stop)
+        return rows_between(self._x, start, stop)
+
     def _read(self, start: int, stop: int) -> Any:
         """Return rows start..stop of the source as one block."""
         source: BlockSource = self._x
@@ -164,38 +180,49 @@ class DataMatrix:
         return sp.vstack(blocks, "csr") if self.kind == "sparse" else np.concatenate(blocks)
 
     @cached_property
-    def _moments(self) -> tuple[float, float, float, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def _moments(self) -> _Moments:
         n, p = self.shape
-        norms, totals, deficit = 0.0, 0.0, 0.0
-        rows, hidden = np.zeros(n, bool), np.zeros(p, np.int64)
+        norms, totals, deficit, largest = 0.0, 0.0, 0.0, 0.0
+        rows, weights, tops = np.zeros(n, bool), np.zeros(p), np.zeros(p)
+        tiny = float(np.finfo(float).tiny)
         for start, panel in self.panels():
             norms += panel.squared_norm
             totals += panel.total
             if isinstance(panel, HeldPanel):
                 deficit += panel.deficit
                 rows[start : start + panel.shape[0]] = panel.unseen_rows
-                hidden += panel.hidden_of_column
-        return norms, totals, deficit, rows, hidden == n
+                levels = panel.levels
+            else:
+                levels = even_levels(panel.shape[0], p)
+            largest += float(levels.largest.sum())
+            weights += levels.columns
+            np.maximum(tops, levels.tops, out=tops)
+        return _Moments(norms, totals, deficit, rows, tops == 0, factors_of(weights / max(largest, tiny), tops))
 
     @property
     def squared_norm(self) -> float:
         """||X||^2 over the observed entries, float64."""
-        return self._moments[0]
+        return self._moments.squared_norm
 
     @property
     def mean(self) -> float:
         """Mean of the observed entries, zeros included."""
-        return self._moments[1] / max(self.observed, np.finfo(float).tiny)
+        return self._moments.total / max(self.observed, np.finfo(float).tiny)
 
     @property
     def observed(self) -> float:
         """How many entries are observed; a weighted entry counts for its weight."""
-        return self.shape[0] * self.shape[1] - self._moments[2]
+        return self.shape[0] * self.shape[1] - self._moments.deficit
 
     @property
     def unseen(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """The rows and the columns all of whose entries are hidden."""
-        return self._moments[3], self._moments[4]
+        return self._moments.unseen_rows, self._moments.unseen_columns
+
+    @property
+    def column_factors(self) -> npt.NDArray[np.float64]:
+        """By how much longer the steps of the programs of each column may be."""
+        return self._moments.column_factors
 
     def sweep(self, programs: Array, problem: RowProblem, usage: Array) -> Statistics:
         """Solve the rows of `usage` given `programs` (p rows), in place; one pass over the data."""
@@ -273,7 +300,7 @@ class DataMatrix:
 
         def part(start: int) -> float:
             stop = min(n, start + rows)
-            x = self._read(start, stop) if self._streamed else self._x[start:stop]
+            x = self._rows(start, stop)
             w = usage[start * stride : stop * stride].reshape(-1, stride)[:, :k]
             y = w.astype(np.float64) @ h
             deficits = self._hidden.of(x, start)
