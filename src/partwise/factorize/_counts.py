@@ -19,10 +19,11 @@ from partwise.matrix.counts import CountMatrix, CountStream
 from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.thin import thin_rows
-from partwise.objectives import ElasticNet, Penalties
+from partwise.objectives import Penalties
 from partwise.results import Factorization
 from partwise.solvers.init import initialize
-from partwise.solvers.kl import CountOutcome, CountSettings, fit_counts, fit_stream, project
+from partwise.solvers.kl import CountOutcome, CountSettings, fit_counts, project
+from partwise.solvers.kl_stream import fit_stream
 
 __all__ = [
     "CountFit",
@@ -180,13 +181,10 @@ def exponent_of_counts(matrix: CountMatrix | CountStream) -> int:
 
 def in_scale(penalties: Penalties, power: int) -> Penalties:
     """Return the penalties for data divided by 2^power, the usage with them."""
-    c = np.ldexp(1.0, -power)
-    usage, programs = penalties.usage, penalties.programs
-    return replace(
-        penalties,
-        usage=ElasticNet(usage.l1, usage.l2 / c),
-        programs=ElasticNet(programs.l1 * c, programs.l2 * c),
-    )
+    usage = penalties.usage.scaled(0, power)
+    programs = penalties.programs.scaled(-power, -power)
+    # weights that vanish beside the data leave lone ones, which were checked before
+    return Penalties(usage, programs, np.ones(usage.l1.shape, bool))
 
 
 def _start(

@@ -16,7 +16,8 @@ from partwise.matrix.thin import thin_rows
 from partwise.objectives import Penalties
 from partwise.results import Status
 from partwise.solvers.init import initialize
-from partwise.solvers.kl import CountOutcome, CountSettings, finish, fit_counts, fit_stream
+from partwise.solvers.kl import CountOutcome, CountSettings, finish, fit_counts
+from partwise.solvers.kl_stream import fit_stream
 from partwise.solvers.minibatch_counts import OnlineCounts, step_counts
 
 __all__ = ["begin_counts", "close_counts", "scaled_counts", "take_counts"]

@@ -26,23 +26,27 @@ from partwise.objectives import ElasticNet, Penalties
 from partwise.results import Status
 from partwise.solvers.state import decrease
 
-__all__ = ["CountOutcome", "CountSettings", "finish", "fit_counts", "fit_stream", "project"]
+__all__ = [
+    "CountOutcome",
+    "CountSettings",
+    "ahead",
+    "finish",
+    "fit_counts",
+    "penalty_of",
+    "project",
+]
 
 Array = npt.NDArray[Any]
 Callback = Callable[[int, float], None]
 
 #: Sweeps over each row per half step.
-_SWEEPS = 2
+SWEEPS = 2
 #: Extrapolation: its first weight, its growth per good step and its division at a bad one.
-_FIRST, _GROWTH, _DIVISOR, _MOST = 0.5, 1.05, 2.0, 0.95
+FIRST, GROWTH, DIVISOR, MOST = 0.5, 1.05, 2.0, 0.95
 #: Newton steps per row of the exact usage, and the promise at which they end, per count.
 _STEPS, _PRECISION = 60, {"float32": 1e-5, "float64": 1e-9}
 #: Share of the rank-one deviance below which the residual is rounding error.
-_EXACT = {"float32": 1e-6, "float64": 1e-11}
-#: The first steps on a stream are taken on this many of its rows, in memory.
-_SAMPLE_ROWS, _SAMPLE_STEPS, _SAMPLE_DECREASE = 16384, 60, 1e-4
-#: Fewer rows need no sample.
-_SAMPLE_FROM = 4096
+EXACT = {"float32": 1e-6, "float64": 1e-11}
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,9 @@ class CountOutcome:
     details: dict[str, float] = field(default_factory=dict)
 
 
-def _penalty(matrix: Any, settings: CountSettings, usage: Array, programs: Array, k: int) -> float:
+def penalty_of(
+    matrix: Any, settings: CountSettings, usage: Array, programs: Array, k: int
+) -> float:
     """Return the value of the penalties."""
     if not settings.penalties.active:
         return 0.0
@@ -118,7 +124,7 @@ def _penalty(matrix: Any, settings: CountSettings, usage: Array, programs: Array
     ) + settings.penalties.programs.value(h.sum(axis=0), np.square(h).sum(axis=0))
 
 
-def _ahead(new: Array, old: Array, weight: float) -> Array:
+def ahead(new: Array, old: Array, weight: float) -> Array:
     """Return new + weight (new - old), not below zero."""
     step = new - old
     step *= new.dtype.type(weight)
@@ -165,7 +171,7 @@ def fit_counts(
         if callback is not None:
             callback(len(history), state.loss)
         state.reseed(matrix, rng, k)
-        if state.loss <= _EXACT[matrix.dtype.name] * matrix.independent():
+        if state.loss <= EXACT[matrix.dtype.name] * matrix.independent():
             status = Status.EXACT
             break
         if state.stuck or decrease(history) < threshold:
@@ -187,7 +193,7 @@ class _State:
     usage_ahead: Array
     programs_ahead: Array
     loss: float = np.inf
-    weight: float = _FIRST
+    weight: float = FIRST
     caution: int = 0  # 0 extrapolates, 1 does not, 2 takes steps that cannot raise the loss
 
     @property
@@ -220,23 +226,23 @@ def _iterate(
     while True:
         safe = state.caution == 2
         w, h = state.usage_ahead.copy(), state.programs_ahead.copy()
-        step: dict[str, Any] = {"sweeps": _SWEEPS, "safe": safe, "n_threads": matrix.n_threads}
+        step: dict[str, Any] = {"sweeps": SWEEPS, "safe": safe, "n_threads": matrix.n_threads}
         matrix.rows.solve(h, k, row_terms, w, measure=False, **step)
         if state.caution == 0 and np.isfinite(state.loss):
-            w = _ahead(w, state.usage, state.weight)
+            w = ahead(w, state.usage, state.weight)
         likelihood = matrix.columns.solve(w, k, column_terms, h, measure=True, **step)
         loss = matrix.constant - likelihood + matrix.expected_total(w, h, k)
-        loss = max(loss, 0.0) + _penalty(matrix, settings, w, h, k)
+        loss = max(loss, 0.0) + penalty_of(matrix, settings, w, h, k)
         if loss <= state.loss:
-            state.programs_ahead = _ahead(h, state.programs, state.weight)
+            state.programs_ahead = ahead(h, state.programs, state.weight)
             state.usage_ahead = w
             state.usage, state.programs, state.loss = w, h, loss
-            state.weight = min(_MOST, state.weight * _GROWTH)
+            state.weight = min(MOST, state.weight * GROWTH)
             state.caution = 0
         else:
             state.usage_ahead, state.programs_ahead = state.usage, state.programs
             if state.caution == 0:
-                state.weight /= _DIVISOR
+                state.weight /= DIVISOR
             state.caution += 1
         yield state
 
@@ -257,129 +263,6 @@ def project(
     )  # fmt: skip
     deviance = matrix.constant - likelihood + matrix.expected_total(usage, programs, k)
     return usage, max(deviance, 0.0)
-
-
-def fit_stream(
-    matrix: CountStream,
-    usage: Array,
-    programs: Array,
-    settings: CountSettings,
-    rng: np.random.Generator,
-    callback: Callback | None = None,
-) -> CountOutcome:
-    """Factorize counts that are read panel by panel; parameters as in `fit_counts`.
-
-    One pass per iteration: sweeps over the usage of each panel, then the shares of its counts, of
-    which the sum over the panels gives a multiplicative step of the programs, extrapolated as in
-    memory. The first steps are taken in memory, on a sample of the rows.
-    """
-    k = settings.penalties.usage.l1.shape[0]
-    programs = _start_on_sample(matrix, programs, settings, rng)
-    accepted, weight = programs, _FIRST
-    usage_ahead = _spread(matrix, programs, settings, k)
-    history: list[float] = []
-    best, caution = np.inf, 0
-    status = Status.MAX_ITER
-    while len(history) < settings.max_iter:
-        w = usage_ahead.copy()
-        loss, shares = _pass(matrix, w, programs, settings, k, safe=caution > 1)
-        loss += _penalty(matrix, settings, w, programs, k)
-        if loss <= best:
-            best, caution, usage_ahead = loss, 0, w
-            accepted = programs
-            stepped = _multiply(matrix, w, programs, shares, settings, k)
-            programs = _ahead(stepped, accepted, weight)
-            weight = min(_MOST, weight * _GROWTH)
-        else:
-            # back to the last good programs: one plain step from there
-            caution += 1
-            weight /= _DIVISOR
-            _, shares = _pass(matrix, usage_ahead, accepted, settings, k, safe=True)
-            programs = _multiply(matrix, usage_ahead, accepted, shares, settings, k)
-        history.append(best)
-        if callback is not None:
-            callback(len(history), best)
-        if best <= _EXACT[matrix.dtype.name] * matrix.independent():
-            status = Status.EXACT
-            break
-        if caution > 2 or decrease(history) < settings.tol:
-            status = Status.CONVERGED
-            break
-    return finish(matrix, usage_ahead, accepted, settings, k, status, history)
-
-
-def _start_on_sample(
-    matrix: CountStream, programs: Array, settings: CountSettings, rng: np.random.Generator
-) -> Array:
-    """Return programs fitted to a sample of the rows."""
-    k = settings.penalties.usage.l1.shape[0]
-    n = matrix.shape[0]
-    if n < _SAMPLE_FROM or settings.penalties.active:
-        return programs
-    sample = matrix.sample(min(_SAMPLE_ROWS, n // 4))
-    start = CountSettings(
-        _SAMPLE_DECREASE, _SAMPLE_STEPS, settings.penalties, np.ones(sample.shape[0])
-    )
-    usage = _spread(sample, programs, start, k)
-    outcome = fit_counts(sample, usage, programs, start, rng)
-    return outcome.programs
-
-
-def _spread(matrix: Any, programs: Array, settings: CountSettings, k: int) -> Array:
-    """Return a usage that gives each row its total, evenly over the programs."""
-    sums = thin_rows(programs, matrix.stride(k), k).sum(axis=0, dtype=np.float64)
-    even = np.divide(1.0, k * sums, out=np.zeros(k), where=sums > 0)
-    usage: Array = matrix.thin(matrix.shape[0], k, np.outer(matrix.row_totals, even))
-    return usage
-
-
-def _pass(
-    matrix: CountStream,
-    usage: Array,
-    programs: Array,
-    settings: CountSettings,
-    k: int,
-    *,
-    safe: bool,
-) -> tuple[float, npt.NDArray[np.float64]]:
-    """Sweep over the usage, in place; return the deviance and the shares of the programs.
-
-    The shares are N (p x k) and, behind them, the sums of the usage that each column sees.
-    """
-    stride = matrix.stride(k)
-    p = matrix.shape[1]
-    shares = np.zeros((2, p, k))
-    deviance = 0.0
-    for start, panel in matrix.panels():
-        rows = panel.shape[0]
-        w = usage[start * stride : (start + rows) * stride]
-        panel.rows.solve(
-            programs, k, settings.usage_terms(start, rows), w, sweeps=_SWEEPS, safe=safe,
-            measure=False, n_threads=matrix.n_threads,
-        )  # fmt: skip
-        part, likelihood = panel.columns.shares(w, k, programs, matrix.n_threads)
-        shares[0] += thin_rows(part, stride, k)
-        shares[1] += thin_rows(w, stride, k).sum(axis=0, dtype=np.float64)
-        if panel.deficits is not None:
-            shares[1] -= thin_rows(panel.columns.hidden(w, k), stride, k)
-        deviance += panel.constant - likelihood + panel.expected_total(w, programs, k)
-    return max(deviance, 0.0), shares
-
-
-def _multiply(
-    matrix: CountStream,
-    usage: Array,
-    programs: Array,
-    shares: npt.NDArray[np.float64],
-    settings: CountSettings,
-    k: int,
-) -> Array:
-    """Return the programs after a multiplicative step, which cannot raise the loss."""
-    h = thin_rows(programs, matrix.stride(k), k).astype(np.float64)
-    penalty = settings.penalties.programs
-    pull = shares[1] + penalty.l1 + penalty.l2 * h
-    factor = np.divide(shares[0], pull, out=np.zeros_like(pull), where=pull > 0)
-    return matrix.thin(matrix.shape[1], k, h * factor)
 
 
 def finish(
