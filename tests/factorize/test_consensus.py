@@ -245,6 +245,74 @@ def test_the_same_bits_for_any_number_of_threads_and_from_a_source(kind):
             np.testing.assert_array_equal(a, b)
 
 
+class TestCounts:
+    """The Kullback-Leibler loss."""
+
+    SETTINGS = {"loss": "kullback-leibler", "n_replicates": 6, "random_state": 0, "tol": 1e-4}  # noqa: RUF012
+
+    @pytest.mark.parametrize("kind", ["dense", "sparse"])
+    def test_planted_programs_are_found(self, kind):
+        X, usage, programs = counts()
+        model = ConsensusNMF(4, **self.SETTINGS)
+        found = model.fit_transform(sp.csr_matrix(X) if kind == "sparse" else X)
+        assert matched(programs, model.components_).min() > 0.99
+        assert np.corrcoef(usage.T, found.T)[:4, 4:].max(axis=1).min() > 0.95
+        assert model.result_.stability > 0.95
+
+    def test_the_usage_minimises_the_deviance(self):
+        X, _, _ = counts(100, 30)
+        model = ConsensusNMF(3, **self.SETTINGS, density_threshold=2.0)
+        W = model.fit_transform(X)
+        np.testing.assert_array_equal(W, model.transform(X))
+        M = W @ model.components_
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.where(X > 0, X * np.log(X / M), 0)
+        deviance = float(np.sum(logs - X + M))
+        assert model.result_.error == pytest.approx(deviance, rel=1e-6)
+        assert model.reconstruction_err_ == pytest.approx(np.sqrt(2 * deviance), rel=1e-6)
+        assert model.score(X) == pytest.approx(1 - model.result_.relative_error, rel=1e-6)
+        # Poisson: at the minimum the gradient is zero where W > 0 and not negative elsewhere
+        slope = model.components_.sum(axis=1) - (X / M) @ model.components_.T
+        assert np.abs(slope[W > 1e-3]).max() < 1e-3
+        assert slope.min() > -1e-3
+
+    def test_bits(self):
+        X = counts(200, 40)[0].astype(np.float32)
+        one = outputs(ConsensusNMF(4, n_threads=1, **self.SETTINGS), X)
+        two = outputs(ConsensusNMF(4, n_threads=2, **self.SETTINGS), X)
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    def test_from_a_source(self):
+        X, _, programs = counts()
+        model = ConsensusNMF(4, **self.SETTINGS).fit(reference.Chunks(X, 100))
+        assert matched(programs, model.components_).min() > 0.98
+
+    def test_size_factors(self):
+        X, _, programs = counts()
+        sizes = np.exp(np.random.default_rng(0).standard_normal(len(X)))
+        Y = np.random.default_rng(1).poisson(X * sizes[:, None]).astype(float)
+        model = ConsensusNMF(4, **self.SETTINGS).fit(Y, size_factors=sizes)
+        assert matched(programs, model.components_).min() > 0.98
+        plain = ConsensusNMF(4, **self.SETTINGS).fit(Y)
+        np.testing.assert_allclose(  # they scale the usage, nothing else
+            model.transform(Y, size_factors=sizes) * sizes[:, None], model.transform(Y), rtol=1e-3,
+            atol=1e-3,
+        )  # fmt: skip
+        assert matched(model.components_, plain.components_).min() > 0.99
+        with pytest.raises(UsageError, match="size_factors"):
+            ConsensusNMF(4).fit(Y, size_factors=sizes)
+
+    def test_ranks(self):
+        X, _, _ = counts(200, 40)
+        model = ConsensusNMF(**self.SETTINGS)
+        found = consensus_ranks(X, [3, 4, 5], model=model)
+        assert found.recommended == 4
+        one = ConsensusNMF(4, **self.SETTINGS).fit(X)
+        two = ConsensusNMF(4, **self.SETTINGS).fit(X, replicates=found.replicates[4])
+        np.testing.assert_array_equal(one.components_, two.components_)
+
+
 def test_seeds():
     X, _, _ = counts(150, 30)
 

@@ -11,22 +11,14 @@ import numpy.typing as npt
 
 from partwise.exceptions import UsageError
 from partwise.factorize._checks import check_count, is_source
-from partwise.factorize._consensus_fits import (
-    Fits,
-    entropy_of,
-    fit_replicates,
-    kmeans_seed,
-    solve_usage,
-    warn_of,
-)
+from partwise.factorize._consensus_fits import Fits, Problem, kmeans_seed, warn_of
 from partwise.factorize._consensus_programs import consensus_programs
 from partwise.factorize._consensus_record import ConsensusRanks
-from partwise.factorize._masking import check_observed, check_seen
+from partwise.factorize._masking import check_observed
 from partwise.factorize.consensus import ConsensusNMF
 from partwise.matrix.masks import Hidden
-from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.panels import NARROW
-from partwise.utils.threads import run_tasks, single_thread_blas
+from partwise.utils.threads import resolve_threads, run_tasks, single_thread_blas
 
 __all__ = ["consensus_ranks", "recommend"]
 
@@ -99,18 +91,13 @@ def consensus_ranks(
     # an estimator of its own, so that the caller's is not marked as fitted
     X, hidden = check_observed(ConsensusNMF(), X, None, None, reset=True)
     asked = _check_ranks(ranks, X.shape)
-    entropy = entropy_of(model.random_state)
+    limits = model._limits()
     with single_thread_blas():
-        fits: dict[int, Fits] = {}
-        matrices = dict(_matrices(model, X, asked, hidden))
-        check_seen(matrices[asked[0]])
-        for k in asked:
-            fits[k] = fit_replicates(
-                matrices[k], k, model.n_replicates, model._settings(k), entropy,
-                on_fit=on_fit, at_once=1 if is_source(X) else None,
-            )  # fmt: skip
-        tasks = [partial(_judge, model, matrices[k], k, fits[k], entropy) for k in asked]
-        judged = run_tasks(1 if is_source(X) else matrices[asked[0]].n_threads, tasks)
+        problems = dict(_problems(model, X, asked, hidden))
+        fits = {k: problems[k].fit(k, limits, model._penalties(k), on_fit) for k in asked}
+        tasks = [partial(_judge, model, problems[k], k, fits[k], limits.entropy) for k in asked]
+        # data on disk are read by one at a time
+        judged = run_tasks(1 if is_source(X) else resolve_threads(model.n_threads), tasks)
     cut = np.array([fits[k].unconverged for k in asked])
     warn_of(int(cut.sum()), model.n_replicates * len(asked), model.max_iter)
     stability, error, relative = (np.array(values) for values in zip(*judged, strict=True))
@@ -165,18 +152,18 @@ def _check_ranks(ranks: Iterable[int], shape: tuple[int, int]) -> list[int]:
     return asked
 
 
-def _matrices(
+def _problems(
     model: ConsensusNMF, X: Any, ranks: list[int], hidden: Hidden
-) -> Iterator[tuple[int, DataMatrix]]:
+) -> Iterator[tuple[int, Problem]]:
     """Yield the data laid out for each rank: once for all, unless they are narrow."""
-    narrow = X.shape[1] <= NARROW
-    shared = None if narrow else model._matrix(X, ranks[-1], hidden)
+    narrow = X.shape[1] <= NARROW and model.loss == "frobenius"
+    shared = None if narrow else model._problem(X, ranks[-1], hidden)
     for k in ranks:
-        yield k, shared if shared is not None else model._matrix(X, k, hidden)
+        yield k, shared if shared is not None else model._problem(X, k, hidden)
 
 
 def _judge(
-    model: ConsensusNMF, matrix: DataMatrix, k: int, fits: Fits, entropy: int
+    model: ConsensusNMF, problem: Problem, k: int, fits: Fits, entropy: int
 ) -> tuple[float, float, float]:
     """Return stability, error and relative error of the consensus without a filter."""
     found = consensus_programs(
@@ -186,5 +173,5 @@ def _judge(
         local_neighborhood_size=model.local_neighborhood_size,
         seed=kmeans_seed(entropy, k),
     )
-    refit = solve_usage(matrix, found.programs, model._penalties(k))
+    refit = problem.solve(found.programs, model._penalties(k))
     return found.stability, refit.error, refit.relative_error

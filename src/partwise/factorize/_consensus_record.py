@@ -44,9 +44,11 @@ class Consensus:
         Exact usage of the programs by the rows of the fit, n x k; None where only programs
         were given.
     error
-        ||X - usage @ programs||^2; NaN where only programs were given.
+        ||X - usage @ programs||^2, or the deviance under the Kullback-Leibler loss; NaN where only
+        programs were given.
     relative_error
-        ||X - usage @ programs|| / ||X||; NaN where only programs were given.
+        ||X - usage @ programs|| / ||X||, or the deviance relative to that of the rank-one model;
+        NaN where only programs were given.
     details
         Numbers about the fits: how many there were, their iterations, how many did not converge.
     """
@@ -87,9 +89,10 @@ class ConsensusRanks:
     stability
         Mean silhouette of the replicate programs in k clusters, without a filter.
     error
-        ||X - usage @ programs||^2 at the exact usage of the consensus without a filter.
+        ||X - usage @ programs||^2 at the exact usage of the consensus without a filter, or the
+        deviance.
     relative_error
-        The root of error / ||X||^2.
+        The root of error / ||X||^2, or the deviance relative to that of the rank-one model.
     recommended
         The rank that the rule chooses.
     rule

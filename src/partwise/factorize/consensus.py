@@ -10,31 +10,30 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from partwise.exceptions import UsageError
-from partwise.factorize._base import BaseNMF
+from partwise.factorize._base import LOSSES, BaseNMF
 from partwise.factorize._checks import check_count, check_number, is_source
 from partwise.factorize._consensus_fits import (
+    Counts,
+    Limits,
+    Problem,
+    Squares,
     by_share,
     entropy_of,
-    fit_replicates,
     kmeans_seed,
-    solve_usage,
     warn_of,
 )
 from partwise.factorize._consensus_programs import check_replicates, consensus_programs, reordered
 from partwise.factorize._consensus_record import Consensus
 from partwise.factorize._consensus_refit import gene_scores
+from partwise.factorize._counts import check_sizes
 from partwise.factorize._masking import check_observed, check_seen
-from partwise.factorize._scale import times_power
-from partwise.matrix.matrix import DataMatrix
-from partwise.solvers.state import Settings
-from partwise.utils.threads import single_thread_blas
+from partwise.matrix.masks import Hidden
+from partwise.utils.threads import resolve_threads, single_thread_blas
 
 __all__ = ["ConsensusNMF"]
 
 Array = npt.NDArray[Any]
 Seed = int | np.random.Generator | np.random.RandomState | None
-
-LOSSES = ("frobenius",)
 
 
 class ConsensusNMF(BaseNMF):
@@ -42,7 +41,7 @@ class ConsensusNMF(BaseNMF):
 
     X is factorized from many random starts. The programs of all fits are scaled to length 1; those
     that few other fits found are left out; the others are clustered by k-means, and the median of
-    each cluster is a program. The usage is then solved exactly, min over W >= 0 of ||X - W H||^2.
+    each cluster is a program. The usage is then solved exactly, min over W >= 0 of the loss.
 
     The method wants genes of unit variance that are not centred, of counts that are not logarithms:
     see `partwise.prepare`.
@@ -59,8 +58,9 @@ class ConsensusNMF(BaseNMF):
         programs of all fits, is at least this are left out; 2 or more keeps all.
     local_neighborhood_size : float
         Number of those neighbours, as a share of `n_replicates`.
-    loss : {"frobenius"}
-        What the fits minimise: ||X - W H||^2.
+    loss : {"frobenius", "kullback-leibler"}
+        What the fits, and then the usage, minimise: ||X - W H||^2, or the deviance of Poisson
+        counts.
     tol : float
         Tolerance of each fit, as in `NMF`.
     max_iter : int
@@ -78,7 +78,8 @@ class ConsensusNMF(BaseNMF):
     n_components_ : int
         Number of programs.
     reconstruction_err_ : float
-        ||X - W H||, over the observed entries and by their weights.
+        ||X - W H||, over the observed entries and by their weights; under the Kullback-Leibler
+        loss, the root of twice the deviance.
     n_iter_ : int
         Passes of the fit that took most; 0 where the replicates were given.
     result_ : Consensus
@@ -134,6 +135,7 @@ class ConsensusNMF(BaseNMF):
         *,
         mask: Any = None,
         weights: Any = None,
+        size_factors: Any = None,
         replicates: npt.ArrayLike | None = None,
     ) -> Self:
         """Find the programs.
@@ -144,8 +146,9 @@ class ConsensusNMF(BaseNMF):
             Non-negative observations.
         y : ignored
             For scikit-learn's grammar.
-        mask, weights
-            Entries that are hidden or count less, as in `NMF.fit`; NaN is hidden.
+        mask, weights, size_factors
+            Entries that are hidden or count less, and sizes of the rows (Kullback-Leibler loss),
+            as in `NMF.fit`; NaN is hidden.
         replicates : array-like, m x p, optional
             Programs of fits made before, e.g. `ConsensusRanks.replicates[k]`; nothing is then
             fitted but the usage.
@@ -163,7 +166,7 @@ class ConsensusNMF(BaseNMF):
         UsageError
             If a parameter cannot be used.
         """
-        self._fit(X, mask, weights, replicates)
+        self._fit(X, mask, weights, size_factors, replicates)
         return self
 
     def fit_transform(
@@ -173,6 +176,7 @@ class ConsensusNMF(BaseNMF):
         *,
         mask: Any = None,
         weights: Any = None,
+        size_factors: Any = None,
         replicates: npt.ArrayLike | None = None,
     ) -> Array:
         """Find the programs and return their usage.
@@ -183,8 +187,9 @@ class ConsensusNMF(BaseNMF):
             Non-negative observations.
         y : ignored
             For scikit-learn's grammar.
-        mask, weights
-            Entries that are hidden or count less, as in `NMF.fit`; NaN is hidden.
+        mask, weights, size_factors
+            Entries that are hidden or count less, and sizes of the rows (Kullback-Leibler loss),
+            as in `NMF.fit`; NaN is hidden.
         replicates : array-like, m x p, optional
             Programs of fits made before; see `fit`.
 
@@ -193,7 +198,7 @@ class ConsensusNMF(BaseNMF):
         ndarray, n x k
             Usage.
         """
-        return self._fit(X, mask, weights, replicates)
+        return self._fit(X, mask, weights, size_factors, replicates)
 
     def gene_scores(self, X: Any, *, usage: npt.ArrayLike | None = None) -> Array:
         """Return how strongly genes go with the programs, k x q.
@@ -219,70 +224,77 @@ class ConsensusNMF(BaseNMF):
             raise UsageError("this model was saved without its usage: pass usage=transform(X)")
         return gene_scores(X, known)
 
-    def _fit(self, X: Any, mask: Any, weights: Any, replicates: npt.ArrayLike | None) -> Array:
+    def _fit(
+        self,
+        X: Any,
+        mask: Any,
+        weights: Any,
+        size_factors: Any,
+        replicates: npt.ArrayLike | None,
+    ) -> Array:
         self._check_parameters()
+        self._check_sizes(size_factors)
         X, hidden = check_observed(self, X, mask, weights, reset=True)
         k = self._count(X.shape)
-        seed = entropy_of(self.random_state)
+        limits = self._limits()
         with single_thread_blas():
-            matrix = self._scaled_matrix(X, k, hidden)
-            check_seen(matrix)
-            spectra, details, n_iter = self._replicates(
-                matrix, k, seed, replicates, at_once=1 if is_source(X) else None
-            )
+            problem = self._problem(X, k, hidden, size_factors)
+            spectra, details, n_iter = self._replicates(problem, k, X.shape[1], limits, replicates)
             found = consensus_programs(
                 spectra,
                 k,
                 density_threshold=self.density_threshold,
                 local_neighborhood_size=self.local_neighborhood_size,
-                seed=kmeans_seed(seed, k),
+                seed=kmeans_seed(limits.entropy, k),
             )
-            refit = solve_usage(matrix, found.programs, self._penalties(k))
+            refit = problem.solve(found.programs, self._penalties(k))
             order = by_share(refit.usage)
             if not np.array_equal(order, np.arange(k)):
                 # solved again, so that `transform` of the same rows gives the same bits
                 found = reordered(found, order)
-                refit = solve_usage(matrix, found.programs, self._penalties(k))
-        self.components_ = np.ascontiguousarray(found.programs.astype(matrix.dtype))
+                refit = problem.solve(found.programs, self._penalties(k))
+        self.components_ = np.ascontiguousarray(found.programs.astype(X.dtype))
         self.n_components_ = k
         self.n_iter_ = n_iter
-        power = matrix.exponent
-        usage: Array = times_power(refit.usage, power)
-        self.reconstruction_err_ = float(np.ldexp(np.sqrt(refit.error), power))
+        self.reconstruction_err_ = refit.length
         self.result_ = replace(
             found,
-            usage=usage,
-            error=float(np.ldexp(refit.error, 2 * power)),
+            usage=refit.usage,
+            error=refit.error,
             relative_error=refit.relative_error,
             details=details,
         )
-        return usage.copy()
+        return refit.usage.copy()
+
+    def _problem(self, X: Any, k: int, hidden: Hidden, size_factors: Any = None) -> Problem:
+        """Return the data under the loss, laid out for all fits."""
+        if self.loss == "kullback-leibler":
+            sizes = check_sizes(size_factors, X.shape[0])
+            return Counts(X, hidden, sizes, resolve_threads(self.n_threads))
+        matrix = self._scaled_matrix(X, k, hidden)
+        check_seen(matrix)
+        # data on disk are read in each pass: their threads work inside each fit
+        return Squares(matrix, at_once=1 if is_source(X) else None)
 
     def _replicates(
-        self,
-        matrix: DataMatrix,
-        k: int,
-        seed: int,
-        given: npt.ArrayLike | None,
-        at_once: int | None,
+        self, problem: Problem, k: int, p: int, limits: Limits, given: npt.ArrayLike | None
     ) -> tuple[Array, dict[str, float], int]:
         """Return the programs of all fits, numbers about the fits, and their most passes."""
         if given is not None:
-            spectra = check_replicates(given, k, matrix.shape[1])
+            spectra = check_replicates(given, k, p)
             return spectra, {"n_replicates": float(len(spectra) // k)}, 0
-        settings = self._settings(k)
-        fits = fit_replicates(matrix, k, self.n_replicates, settings, seed, at_once=at_once)
+        fits = problem.fit(k, limits, self._penalties(k), None)
         warn_of(fits.unconverged, self.n_replicates, self.max_iter)
         return fits.programs, fits.details, int(fits.n_iter.max())
 
     def _check_parameters(self) -> None:
         if self.loss not in LOSSES:
             raise UsageError(f"loss must be one of {LOSSES}, not {self.loss!r}")
-        check_count(self.n_replicates, "n_replicates", least=2)
 
-    def _settings(self, k: int) -> Settings:
-        return Settings(
+    def _limits(self) -> Limits:
+        return Limits(
+            n_replicates=check_count(self.n_replicates, "n_replicates", least=2),
             tol=check_number(self.tol, "tol"),
             max_iter=check_count(self.max_iter, "max_iter"),
-            penalties=self._penalties(k),
+            entropy=entropy_of(self.random_state),
         )
