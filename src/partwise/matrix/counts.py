@@ -176,7 +176,11 @@ class _Counts:
         Hidden entries are taken to be spread evenly.
         """
         logs = _entropy(self.row_totals) + _entropy(self.column_totals) - _entropy(self.total)
-        return max(self.constant + self.total - logs, 0.0)
+        return self._null(self.constant + self.total - logs)
+
+    def _null(self, deviance: float) -> float:
+        """Return a deviance, or the rounding error of its sums: a fit of rank one has no less."""
+        return max(deviance, 16.0 * float(np.finfo(self.dtype).eps) * self.total)
 
 
 class CountMatrix(_Counts):
@@ -256,7 +260,7 @@ class CountMatrix(_Counts):
                 self.column_totals, seen, out=np.zeros_like(columns), where=seen > 0
             )
         logs = _cross_entropy(self.row_totals, rows) + _cross_entropy(self.column_totals, columns)
-        return max(self.constant + self.total - logs, 0.0)
+        return self._null(self.constant + self.total - logs)
 
     def panels(self) -> Iterator[tuple[int, CountMatrix]]:
         """Yield (0, self): the one panel that there is."""
