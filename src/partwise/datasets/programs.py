@@ -18,7 +18,7 @@ _NOISES = ("poisson", "gaussian")
 #: that few features make a program and few programs an observation.
 _PROGRAM_SHAPE, _USAGE_CONCENTRATION = 0.3, 0.3
 #: Spread, on a log scale, of how abundant features and how large observations are.
-_ABUNDANCE, _SIZE = 0.5, 0.3
+_ABUNDANCE, _SIZE = 0.7, 0.3
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def simulate_programs(
     rank: int = 10,
     noise: str = "poisson",
     level: float = 0.5,
-    evenness: float = 0.3,
+    evenness: float = 0.2,
     seed: int = 0,
 ) -> SimulatedPrograms:
     """Simulate observations that mix programs, with noise of a given size.

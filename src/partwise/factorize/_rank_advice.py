@@ -76,7 +76,8 @@ class Verdict:
 def verdict_of(scores: Scores, spectrum: Spectrum | None) -> Verdict:
     """Return the rank by the best criterion that was measured."""
     by_method: dict[str, int] = {}
-    rank, rule, around = 0, "", (0,)
+    rank, rule = 0, ""
+    around: tuple[int, ...] = ()
     ranks, errors = scores.held_errors()
     if ranks:
         lowest = ranks[int(np.argmin(errors.mean(axis=0)))]
@@ -173,16 +174,17 @@ def _of_the_programs(scores: Scores, rank: int) -> list[str]:
 
 def _of_the_fits(scores: Scores, rank: int) -> list[str]:
     """Tell of fits that did not converge; those of larger ranks, which lost, do not matter."""
-    fits = [
-        fit
-        for k in scores.ranks
+    ended = [
+        fit.converged
+        for fits in (scores.held, scores.full)
+        for k, some in fits.items()
         if k <= rank
-        for fit in [*scores.held.get(k, []), *scores.full.get(k, [])]
+        for fit in some
     ]
-    cut = sum(not fit.converged for fit in fits)
+    cut = ended.count(False)
     if not cut:
         return []
     return [
-        f"{cut} of {len(fits)} fits up to the recommended rank stopped at max_iter before they "
+        f"{cut} of {len(ended)} fits up to the recommended rank stopped at max_iter before they "
         "converged: raise max_iter, or tol if this precision is enough"
     ]

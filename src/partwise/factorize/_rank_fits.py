@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 from partwise.factorize.held_out import held_out_error
+from partwise.factorize.nmf import NMF
 from partwise.matrix.masks import Hidden, Speckle
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.thin import thin_rows
@@ -32,6 +33,7 @@ __all__ = [
     "sampled_rows",
 ]
 
+T = TypeVar("T")
 Array = npt.NDArray[Any]
 
 #: Observations whose main program is compared between starts.
@@ -63,7 +65,8 @@ class FullFit:
     labels
         The program that each observation of the sample uses most; -1 if it uses none.
     relative_error
-        ||X - W H|| / ||X||.
+        ||X - W H|| / ||X||; for counts the square root of the deviance relative to that of the
+        mean.
     n_iter, converged
         How it ended.
     """
@@ -82,7 +85,7 @@ class HeldFit:
     Attributes
     ----------
     relative_error
-        ||X - W H|| / ||X|| over the hidden entries.
+        The same over the hidden entries.
     n_iter, converged
         How it ended.
     """
@@ -99,6 +102,8 @@ class RankFits:
     ----------
     X
         The data, checked: array, CSR matrix or block source.
+    loss
+        "frobenius" or "kullback-leibler".
     n_replicates
         Fits per rank, of each kind.
     fraction
@@ -117,6 +122,7 @@ class RankFits:
         self,
         X: Any,
         *,
+        loss: str,
         n_replicates: int,
         fraction: float,
         entropy: int,
@@ -130,7 +136,7 @@ class RankFits:
         self.n_replicates = n_replicates
         self.fraction = fraction
         self.entropy = entropy
-        self._tol, self._max_iter = tol, max_iter
+        self._loss, self._tol, self._max_iter = loss, tol, max_iter
         self._n_threads = n_threads
         self._on_fit = on_fit
         self._streamed = not (sp.issparse(X) or isinstance(X, np.ndarray))
@@ -140,6 +146,8 @@ class RankFits:
 
     def full(self, k: int) -> list[FullFit]:
         """Fit all entries from each start."""
+        if self._loss != "frobenius":
+            return self._at_once([partial(self._full_counts, k, r) for r in self._replicates])
         if self._all is None:
             self._all = DataMatrix(self.X, 1, dtype=self.dtype, n_threads=self._n_threads)
         matrix = self._all
@@ -155,9 +163,46 @@ class RankFits:
 
     def held(self, k: int) -> list[HeldFit]:
         """Fit the entries that each replicate sees, and measure the error on those it does not."""
-        tasks = [partial(self._held_fit, k, r) for r in self._replicates]
+        one = self._held_fit if self._loss == "frobenius" else self._held_counts
+        return self._at_once([partial(one, k, r) for r in self._replicates])
+
+    def _at_once(self, tasks: list[Callable[[], T]]) -> list[T]:
         with single_thread_blas():
             return run_tasks(1 if self._streamed else self._n_threads, tasks)
+
+    def _full_counts(self, k: int, replicate: int) -> FullFit:
+        usage, model = self._counts(k, (_FULL, replicate), "random")
+        self._on_fit()
+        return FullFit(
+            programs=model.components_,
+            labels=_main_program(usage[self._sample]),
+            relative_error=float(np.sqrt(model.result_.relative_error)),
+            n_iter=model.n_iter_,
+            converged=model.result_.converged,
+        )
+
+    def _held_counts(self, k: int, replicate: int) -> HeldFit:
+        mask = mask_of(self.fraction, self.entropy, replicate)
+        usage, model = self._counts(k, (_HELD, replicate), _HELD_START, mask)
+        found = held_out_error(self.X, mask, usage, model.components_, loss=self._loss, n_threads=1)
+        self._on_fit()
+        return HeldFit(found.relative, model.n_iter_, model.result_.converged)
+
+    def _counts(
+        self, k: int, purpose: tuple[int, int], init: str, mask: Speckle | None = None
+    ) -> tuple[Array, NMF]:
+        """Fit counts by an estimator of their own."""
+        kind, replicate = purpose
+        model = NMF(
+            k,
+            loss=self._loss,
+            init=init,
+            tol=self._tol,
+            max_iter=self._max_iter,
+            random_state=np.random.default_rng([self.entropy, kind, k, replicate]),
+            n_threads=self._n_threads if self._streamed else 1,
+        )
+        return model.fit_transform(self.X, mask=mask), model
 
     def _held_fit(self, k: int, replicate: int) -> HeldFit:
         matrix = self._masked_matrix(replicate)
@@ -168,9 +213,8 @@ class RankFits:
             usage = thin_rows(_ridge_usage(matrix, outcome.programs, k), stride, k)
             programs = thin_rows(outcome.programs, stride, k).T
             found = held_out_error(self.X, mask, usage, programs, n_threads=1)
-            relative = np.sqrt(found.error / found.baseline) if found.baseline > 0 else 0.0
             self._on_fit()
-            return HeldFit(float(relative), outcome.n_iter, outcome.status is not Status.MAX_ITER)
+            return HeldFit(found.relative, outcome.n_iter, outcome.status is not Status.MAX_ITER)
 
         start = np.random.SeedSequence([self.entropy, _HELD, k, replicate])
         settings = self._settings(k)
@@ -199,7 +243,7 @@ class RankFits:
         self._on_fit()
         return FullFit(
             programs=thin_rows(outcome.programs, stride, k).T.copy(),
-            labels=np.where(usage.any(axis=1), usage.argmax(axis=1), -1),
+            labels=_main_program(usage),
             relative_error=float(np.sqrt(max(rest, 0.0) / norm)) if norm > 0 else 0.0,
             n_iter=outcome.n_iter,
             converged=outcome.status is not Status.MAX_ITER,
@@ -215,6 +259,11 @@ class RankFits:
 
     def _rng(self, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.entropy, purpose])
+
+
+def _main_program(usage: Array) -> npt.NDArray[np.intp]:
+    """Return the program that each row uses most, -1 if it uses none."""
+    return np.where(usage.any(axis=1), usage.argmax(axis=1), -1)
 
 
 def _ridge_usage(matrix: DataMatrix, programs: Array, k: int) -> Array:

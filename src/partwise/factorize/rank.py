@@ -21,6 +21,8 @@ from partwise.factorize._rank_tables import (
     spectrum_table,
     summary_table,
 )
+from partwise.factorize._scale import exponent_of_block, times_power
+from partwise.factorize.held_out import LOSSES
 from partwise.factorize.nmf import NMF
 from partwise.metrics.spectrum import Spectrum, permutation_spectrum
 from partwise.utils.progress import Progress, silent
@@ -63,7 +65,8 @@ class RankSelection:
         What each criterion alone says.
     table
         One row per rank and replicate: `held_out_error` and `training_error` (||X - W H|| / ||X||
-        over hidden and over all entries), `matched_cosine`, passes, whether they converged.
+        over hidden and over all entries; for counts the square root of the deviance relative to
+        that of the mean), `matched_cosine`, passes, whether they converged.
     summary
         Each curve at each rank: `curve`, `rank`, `mean`, `low`, `high`. Low and high are the 95 %
         interval of the mean for training errors, that of the difference from the lowest mean
@@ -98,6 +101,7 @@ def select_rank(
     ranks: str | Sequence[int] = "auto",
     *,
     methods: Sequence[str] = METHODS,
+    loss: str = "frobenius",
     n_replicates: int = 5,
     fraction: float | None = None,
     max_rank: int | None = None,
@@ -134,6 +138,9 @@ def select_rank(
         the held-out error of larger ranks is left out once it clearly rises.
     methods : sequence of str
         Of "cv", "stability" and "elbow".
+    loss : {"frobenius", "kullback-leibler"}
+        What the fits minimise, and the error by which they are compared: squares, or, for counts,
+        the Poisson deviance. The spectrum is that of X in both cases.
     n_replicates : int
         Masks and starts per rank.
     fraction : float, optional
@@ -177,18 +184,22 @@ def select_rank(
     3
     """
     methods = _checked_methods(methods)
+    if loss not in LOSSES:
+        raise UsageError(f"loss must be one of {', '.join(LOSSES)}; not {loss!r}")
     check_count(n_replicates, "n_replicates", least=2 if "stability" in methods else 1)
     if fraction is not None and not 0 < check_number(fraction, "fraction") <= 0.5:
         raise UsageError(f"fraction must be above 0 and at most 0.5, not {fraction!r}")
     if isinstance(X, np.ma.MaskedArray):
         X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
-    X, _ = check_observed(NMF(), X, None, None, reset=True)
+    X, hidden = check_observed(NMF(), X, None, None, reset=True)
+    X = times_power(X, -exponent_of_block(X, hidden))  # all that is measured is relative
     threads = resolve_threads(n_threads)
     entropy = int(generator(random_state).integers(2**62))
     with (progress or silent()).stage("rank") as stage:
         search = _Search(
             RankFits(
                 X,
+                loss=loss,
                 n_replicates=n_replicates,
                 fraction=hidden_share(X) if fraction is None else float(fraction),
                 entropy=entropy,

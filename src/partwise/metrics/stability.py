@@ -98,7 +98,8 @@ def mean_matched_cosine(programs: Sequence[npt.ArrayLike]) -> FloatArray:
             pairs[r, s] = pairs[s, r] = matched_cosine(programs[r], programs[s]).mean()
     if count < 2:
         return np.full(count, np.nan)
-    return np.nanmean(pairs, axis=1)
+    means: FloatArray = np.nanmean(pairs, axis=1)
+    return means
 
 
 def co_assignment(labels: npt.ArrayLike) -> FloatArray:
@@ -132,7 +133,8 @@ def co_assignment(labels: npt.ArrayLike) -> FloatArray:
     together = np.zeros((runs.shape[1], runs.shape[1]))
     for run in runs:
         together += run[:, None] == run[None, :]
-    return together / runs.shape[0]
+    together /= runs.shape[0]
+    return together
 
 
 def dispersion(consensus: npt.ArrayLike) -> float:

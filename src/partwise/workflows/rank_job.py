@@ -8,7 +8,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from partwise.exceptions import UsageError
 from partwise.factorize.rank import select_rank
@@ -196,6 +196,7 @@ def _find(table: Table, options: RankOptions, n_threads: int, clock: Clock) -> R
             table.matrix,
             options.asked,
             methods=options.methods,
+            loss=options.loss,
             n_replicates=options.n_replicates,
             fraction=options.fraction,
             max_rank=options.max_rank if options.asked == "auto" else None,
@@ -218,28 +219,34 @@ def _find(table: Table, options: RankOptions, n_threads: int, clock: Clock) -> R
     )
 
 
+def _write_tables(found: RankFindings, folder: RunFolder) -> dict[str, tuple[str, str]]:
+    """Write tables and figures; return kind -> (file name, what it holds)."""
+    stem, chosen = found.table.name, found.selection
+    tables = {
+        "fits": (chosen.table, "every fit: rank, replicate, errors, agreement"),
+        "summary": (chosen.summary, "each curve at each rank, with its interval"),
+    }
+    if chosen.spectrum is not None:
+        tables["spectrum"] = (chosen.spectrum, "singular values of the data and of permuted data")
+    written: dict[str, tuple[str, str]] = {}
+    for kind, (frame, what) in tables.items():
+        written[kind] = (f"{stem}_rank_{kind}.csv", what)
+        write_csv(folder.path(written[kind][0]), dict(frame.items()))
+    drawn = curves_figure(chosen)
+    for fmt in found.options.figure:
+        name = f"{stem}_rank.{fmt}"
+        written[f"figure_{fmt}"] = (name, "the curves, and the recommended rank")
+        folder.path(name).write_bytes(render(drawn, cast(Any, fmt)))
+    return written
+
+
 def _write(found: RankFindings, folder: RunFolder, clock: Clock, command: str) -> dict[str, Path]:
     """Write all outputs, and move them into place together; run.json comes last."""
-    record, stem = clock.record, found.table.name
-    written: dict[str, tuple[str, str]] = {
-        "fits": (f"{stem}_rank_fits.csv", "every fit: rank, replicate, errors, agreement"),
-        "summary": (f"{stem}_rank_summary.csv", "each curve at each rank, with its interval"),
-    }
-    tables = {"fits": found.selection.table, "summary": found.selection.summary}
-    if found.selection.spectrum is not None:
-        name = f"{stem}_rank_spectrum.csv"
-        written["spectrum"] = (name, "singular values of the data and of permuted data")
-        tables["spectrum"] = found.selection.spectrum
+    record = clock.record
     with clock.stage("write"):
-        for kind, frame in tables.items():
-            write_csv(folder.path(written[kind][0]), dict(frame.items()))
-        for fmt in found.options.figure:
-            name = f"{stem}_rank.{fmt}"
-            written[f"figure_{fmt}"] = (name, "the curves, and the recommended rank")
-            folder.path(name).write_bytes(render(curves_figure(found.selection), fmt))
+        written = _write_tables(found, folder)
     for name, _ in written.values():
         record.add_output(folder.path(name))
-    names = dict(written.values())
     written |= {"report": ("report.html", "this report")}
     written |= {"run": ("run.json", "versions, options, seed, hashes, times, warnings")}
     names = dict(written.values())

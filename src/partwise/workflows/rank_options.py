@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from partwise.exceptions import UsageError
 from partwise.workflows.options import check_choice, check_number, check_whole, option
 
-__all__ = ["FIGURES", "METHODS", "RankOptions"]
+__all__ = ["FIGURES", "LOSSES", "METHODS", "RankOptions"]
 
 METHODS = ("cv", "stability", "elbow")
+LOSSES = ("frobenius", "kullback-leibler")
 FIGURES = ("png", "pdf", "svg")
 
 _INPUT, _RANKS, _FITS, _OUTPUT, _RUN = "Input", "Ranks", "Fits", "Output", "Run"
@@ -33,6 +34,8 @@ class RankOptions:
     methods
         What to measure: "cv" (held-out error), "stability" (of programs across starts), "elbow"
         (training error, and the spectrum beside noise).
+    loss
+        "frobenius" (least squares), or "kullback-leibler" for counts.
     n_replicates
         Masks and starts per rank.
     fraction
@@ -93,6 +96,14 @@ class RankOptions:
         help="What to measure. cv: error on hidden entries; stability: whether different starts "
         "agree; elbow: training error, and the spectrum beside noise.",
         section=_RANKS,
+    )
+    loss: str = option(
+        "frobenius",
+        "--loss",
+        kind=str,
+        choices=LOSSES,
+        help="Least squares, or, for counts, the Poisson deviance.",
+        section=_FITS,
     )
     n_replicates: int = option(
         5, "-r", "--n-replicates", kind=int, help="Masks and starts per rank.", section=_FITS
@@ -161,6 +172,7 @@ class RankOptions:
             raise UsageError(f"methods must name at least one of {', '.join(METHODS)}")
         for name in self.methods:
             check_choice("methods", name, METHODS)
+        check_choice("loss", self.loss, LOSSES)
         for name in self.figure:
             check_choice("figure", name, FIGURES)
         check_whole(
@@ -179,7 +191,11 @@ class RankOptions:
             raise UsageError("give either the ranks (--ranks) or their range (--min, --max)")
         if self.min_rank is not None and self.max_rank is None:
             raise UsageError("--min goes with --max: all ranks from the one to the other")
-        if self.min_rank is not None and self.min_rank > self.max_rank:
+        if (
+            self.min_rank is not None
+            and self.max_rank is not None
+            and self.min_rank > self.max_rank
+        ):
             raise UsageError(f"--min {self.min_rank} is larger than --max {self.max_rank}")
 
     @property

@@ -37,6 +37,7 @@ _CITATION = {
     "elbow": "Horn. A rationale and test for the number of factors in factor analysis. "
     "Psychometrika 30, 179 (1965).",
 }
+_LOSS = {"frobenius": "by least squares", "kullback-leibler": "with the Kullback-Leibler loss"}
 
 
 def curves_figure(selection: RankSelection) -> Figure:
@@ -175,9 +176,9 @@ def _methods(found: RankFindings) -> list[str]:
     n, p = found.table.shape
     ranks = ", ".join(map(str, chosen.ranks))
     texts = [
-        f"A table of {n:,} rows and {p:,} features was factorized by least squares at the ranks "
-        f"{ranks} with partwise {__version__}, {options.n_replicates} times each from random "
-        f"starts (seed {options.seed})."
+        f"A table of {n:,} rows and {p:,} features was factorized {_LOSS[options.loss]} at the "
+        f"ranks {ranks} with partwise {__version__}, {options.n_replicates} times each from "
+        f"random starts (seed {options.seed})."
     ]
     if "cv" in options.methods:
         texts.append(
