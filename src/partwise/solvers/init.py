@@ -58,8 +58,7 @@ def singular_vectors(
     width = min(rank + _OVERSAMPLING, p)
     basis = np.linalg.qr(rng.standard_normal((p, width)))[0]
     for _ in range(_POWER):
-        image = matrix.multiply(matrix.thin(p, width, basis), width)
-        back = matrix.multiply_transposed(image, width)
+        back = matrix.multiply_normal(matrix.thin(p, width, basis), width)
         stride = matrix.stride(width)
         basis = np.linalg.qr(back.reshape(p, stride)[:, :width].astype(np.float64))[0]
     image = matrix.multiply(matrix.thin(p, width, basis), width)
@@ -78,13 +77,19 @@ def _split(left: Array, values: Array, right: Array, k: int) -> tuple[Array, Arr
     programs = np.zeros((right.shape[0], k), left.dtype)
     for t, value in enumerate(values):
         u, v = left[:, t], right[:, t]
-        best = max(((np.maximum(s * u, 0), np.maximum(s * v, 0)) for s in (1.0, -1.0)), key=_weight)
+        best = max(((_positive(s * u), _positive(s * v)) for s in (1.0, -1.0)), key=_weight)
         lengths = np.linalg.norm(best[0]), np.linalg.norm(best[1])
         if min(lengths) > 0:
             scale = np.sqrt(value * lengths[0] * lengths[1])
             usage[:, t] = scale * best[0] / lengths[0]
             programs[:, t] = scale * best[1] / lengths[1]
     return usage, programs
+
+
+def _positive(vector: Array) -> Array:
+    """Return the positive part of a singular vector; what is rounding error becomes zero."""
+    least = 8 * np.finfo(vector.dtype).eps * np.abs(vector).max()
+    return np.where(vector > least, vector, 0)
 
 
 def _weight(pair: tuple[Array, Array]) -> float:
