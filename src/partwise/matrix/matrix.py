@@ -183,21 +183,21 @@ class DataMatrix:
     def _moments(self) -> _Moments:
         n, p = self.shape
         norms, totals, deficit, largest = 0.0, 0.0, 0.0, 0.0
-        rows, weights, tops = np.zeros(n, bool), np.zeros(p), np.zeros(p)
-        tiny = float(np.finfo(float).tiny)
+        rows, hidden, weights = np.zeros(n, bool), np.zeros(p, np.int64), np.zeros(p)
         for start, panel in self.panels():
             norms += panel.squared_norm
             totals += panel.total
             if isinstance(panel, HeldPanel):
                 deficit += panel.deficit
                 rows[start : start + panel.shape[0]] = panel.unseen_rows
+                hidden += panel.hidden_of_column
                 levels = panel.levels
             else:
                 levels = even_levels(panel.shape[0], p)
             largest += float(levels.largest.sum())
             weights += levels.columns
-            np.maximum(tops, levels.tops, out=tops)
-        return _Moments(norms, totals, deficit, rows, tops == 0, factors_of(weights / max(largest, tiny), tops))
+        factors = factors_of(weights / max(largest, np.finfo(float).tiny), np.ones(p))
+        return _Moments(norms, totals, deficit, rows, hidden == n, factors)
 
     @property
     def squared_norm(self) -> float:
@@ -320,6 +320,16 @@ class DataMatrix:
         for start, panel in self.panels():
             rows = out[start * stride : (start + panel.shape[0]) * stride]
             panel.multiply(thin, k, rows, self.n_threads)
+        return out
+
+    def multiply_normal(self, thin: Array, k: int) -> Array:
+        """Return X^T @ (X @ thin), both flat, in one pass over the data."""
+        stride = self.stride(k)
+        out = self.thin(self.shape[1], k)
+        for _, panel in self.panels():
+            rows = aligned_zeros(panel.shape[0] * stride, self.dtype)
+            panel.multiply(thin, k, rows, self.n_threads)
+            panel.multiply_transposed(rows, k, out, self.n_threads)
         return out
 
     def multiply_transposed(self, thin: Array, k: int) -> Array:
