@@ -40,8 +40,8 @@ _CURVES = {
 _STABILITY = ("matched_cosine", "cophenetic_correlation", "dispersion")
 #: Ranks that span more than this ratio stand on a logarithmic axis.
 _WIDE = 8
-#: Ranks that can be written below an axis.
-_MOST_TICKS = 9
+#: Labels that fit below an axis.
+_MOST_TICKS = 14
 
 
 @styled
@@ -64,7 +64,7 @@ def rank_curves(
     -------
     Figure
         A panel for each of: held-out error, training error, stability, spectrum; those without
-        data are left out.
+        data are left out. A dashed line and a bold number mark the recommended rank.
 
     Examples
     --------
@@ -95,8 +95,7 @@ def rank_curves(
     for draw, place in zip(panels, places, strict=False):
         axes = figure.add_subplot(place)
         draw(axes)
-        _rank_axis(axes, np.unique(summary["rank"].to_numpy(dtype=int)))
-        _mark(axes, recommended)
+        _rank_axis(axes, np.unique(summary["rank"].to_numpy(dtype=int)), recommended)
     if spectrum is not None:
         _spectrum(figure.add_subplot(places[-1]), spectrum, recommended)
     return figure
@@ -157,43 +156,37 @@ def _draw(axes: Axes, summary: pd.DataFrame, curve: str) -> None:
     )
 
 
-def _rank_axis(axes: Axes, ranks: np.ndarray) -> None:
-    """Label the ranks that were looked at, on a logarithmic axis where they span much."""
-    if ranks[-1] > _WIDE * ranks[0]:
+def _rank_axis(axes: Axes, ranks: np.ndarray, recommended: int | None) -> None:
+    """Label ranks that were looked at, the recommended one in bold with a line."""
+    log = ranks[-1] > _WIDE * ranks[0]
+    if log:
         axes.set_xscale("log")
-    step = -(-len(ranks) // _MOST_TICKS)
-    shown = _apart(ranks, log=axes.get_xscale() == "log") if step > 1 else ranks
-    axes.xaxis.set_major_locator(FixedLocator(shown.tolist()))
+    shown = _apart(ranks, recommended, log=log)
+    axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.set_xlabel("Rank")
+    if recommended is not None:
+        _mark(axes, recommended)
+        for rank, label in zip(shown, axes.get_xticklabels(), strict=True):
+            if rank == recommended:
+                label.set_fontweight("bold")
 
 
-def _apart(ranks: np.ndarray, *, log: bool) -> np.ndarray:
-    """Return ranks whose labels do not touch."""
+def _apart(ranks: np.ndarray, recommended: int | None, *, log: bool) -> list[int]:
+    """Return ranks whose labels do not touch, the recommended one among them."""
     places = np.log(ranks) if log else ranks.astype(float)
     gap = (places[-1] - places[0]) / _MOST_TICKS
-    kept = [0]
-    for i in range(1, len(ranks)):
-        if places[i] - places[kept[-1]] >= gap:
+    order = sorted(range(len(ranks)), key=lambda i: (ranks[i] != recommended, i))
+    kept: list[int] = []
+    for i in order:
+        if all(abs(places[i] - places[j]) >= gap for j in kept):
             kept.append(i)
-    return ranks[kept]
+    return [int(ranks[i]) for i in sorted(kept)]
 
 
-def _mark(axes: Axes, recommended: int | None) -> None:
-    if recommended is None:
-        return
+def _mark(axes: Axes, recommended: int) -> None:
     axes.axvline(recommended, color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
-    axes.annotate(
-        str(recommended),
-        (recommended, 0.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(3, 2),
-        textcoords="offset points",
-        va="bottom",
-        fontsize=8,
-        color=FAINT,
-    )
 
 
 def _spectrum(axes: Axes, spectrum: pd.DataFrame, recommended: int | None) -> None:
