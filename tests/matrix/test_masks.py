@@ -248,12 +248,12 @@ def factors(matrix, k, seed=0):
     return H.astype(matrix.dtype), W.astype(matrix.dtype)
 
 
-def sweep(matrix, H, W, *, sweeps=3, shift=0.0, l2=0.0, exact=False, relax=1.0):
+def sweep(matrix, H, W, *, sweeps=3, shift=0.0, l2=0.0, exact=False, longer=False):
     n, p = matrix.shape
     k = H.shape[1]
     G = np.float64(H).T @ np.float64(H) + l2 * np.eye(k)
     problem = RowProblem.build(
-        G, np.full(k, shift), dtype=matrix.dtype, sweeps=sweeps, exact=exact, relax=relax
+        G, np.full(k, shift), dtype=matrix.dtype, sweeps=sweeps, exact=exact, longer=longer
     )
     usage = matrix.thin(n, k, W)
     statistics = matrix.sweep(matrix.thin(p, k, H), problem, usage)
@@ -264,19 +264,24 @@ def sweep(matrix, H, W, *, sweeps=3, shift=0.0, l2=0.0, exact=False, relax=1.0):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 class TestSweeps:
-    def check(self, kind, dtype, weights, k, *, hidden=0.1, relax=1.0, **settings):
+    def check(self, kind, dtype, weights, k, *, hidden=0.1, longer=False, **settings):
         X, omega, mask = masked.example(kind, dtype=dtype, weights=weights, hidden=hidden)
         X = masked.with_values(X, mask, np.nan)
         matrix = make(X, k, mask=mask, omega=omega if weights else None)
         assert matrix.kind == kind
         H, W = factors(matrix, k)
-        G, usage, statistics = sweep(matrix, H, W, relax=relax, **settings)
+        G, usage, statistics = sweep(matrix, H, W, longer=longer, **settings)
         B, _, _ = masked.sides(X, omega, W, H.T)
-        B = W @ G * (1 - 1 / relax) + B / relax
+        if longer:
+            times = 1 / np.maximum(omega.mean(axis=1), 0.6 * omega.max(axis=1))[:, None]
+            assert (times > 1).any()
+            B = W @ G * (1 - times) + B * times
         expected = reference.hals_sweeps(G, B, W, 3, settings.get("shift", 0.0))
         tight = {np.float32: 2e-4, np.float64: 1e-11}[dtype]
         np.testing.assert_allclose(usage, expected, rtol=0, atol=tight * np.abs(expected).max())
         _, C, fill = masked.sides(X, omega, usage, H.T)
+        if longer:  # then the rows' weights may be in these
+            return
         cross = thin_rows(statistics.cross, matrix.stride(k), k)
         np.testing.assert_allclose(cross, C, rtol=tight, atol=tight * np.abs(C).max())
         np.testing.assert_allclose(statistics.gram, np.float64(usage).T @ usage, rtol=tight)
@@ -291,8 +296,39 @@ class TestSweeps:
     def test_penalties(self, kind, dtype, weights):
         self.check(kind, dtype, weights, 5, shift=0.3, l2=2.0)
 
-    def test_longer_steps(self, kind, dtype, weights):
-        self.check(kind, dtype, weights, 5, relax=0.6)
+    @pytest.mark.parametrize("hidden", [0.1, 0.6])
+    def test_longer_steps(self, kind, dtype, weights, hidden):
+        self.check(kind, dtype, weights, 5, hidden=hidden, longer=True)
+
+    @pytest.mark.parametrize("exact", [False, True])
+    def test_longer_steps_with_weights_of_rows(self, kind, dtype, weights, exact):
+        """The Gram matrix has the rows' weights in it; the loss and its gradient are as before."""
+        X, omega, mask = masked.example(kind, dtype=dtype, weights=weights)
+        rows = np.random.default_rng(4).uniform(0.01, 1, (300, 1))
+        omega = omega * rows
+        omega[5] = ~mask[5]
+        matrix = make(X, 5, mask=mask, omega=omega)
+        H, W = factors(matrix, 5)
+        G, usage, statistics = sweep(matrix, H, W, exact=exact, longer=True)
+        U = np.float64(usage)
+        R = omega.max(axis=1)
+        tight = {np.float32: 1e-4, np.float64: 1e-11}[dtype]
+        np.testing.assert_allclose(statistics.gram, U.T @ (R[:, None] * U), rtol=tight)
+        cross = np.float64(thin_rows(statistics.cross, matrix.stride(5), 5))
+        x = np.where(omega > 0, masked.filled(X), 0)
+        slope = (omega * (U @ np.float64(H).T - x)).T @ U
+        found = np.float64(H) @ statistics.gram - cross
+        size = np.abs(np.float64(H) @ statistics.gram).max()
+        np.testing.assert_allclose(found, slope, rtol=0, atol=tight * size)
+        loss = 0.5 * (
+            matrix.squared_norm
+            + statistics.fill
+            - 2 * np.sum(cross * np.float64(H))
+            + np.sum(statistics.gram * G)
+        )
+        assert loss == pytest.approx(
+            masked.objective(X, omega, U, H.T), rel=tight, abs=tight * matrix.squared_norm
+        )
 
     @pytest.mark.parametrize("k", [16, 17, 33, 130])
     def test_widths(self, kind, dtype, weights, k):

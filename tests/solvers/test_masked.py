@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import masked_reference as masked
 import reference
 from partwise import NMF
+from partwise.matrix import levels
 from partwise.results import Status
 from partwise.solvers import hals
 
@@ -101,7 +102,7 @@ def test_steps_without_extrapolation_never_raise_the_loss(kind, weights, hidden,
     fitted(X, mask=mask, weights=omega if weights else None, tol=0, max_iter=60)
     assert len(withdrawn) == 60
     assert not any(withdrawn[:40])  # later on the loss stands still to rounding
-    assert hals._LEAST_RELAX > 0.5
+    assert levels.LEAST > 0.5
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,6 +142,17 @@ def test_weights_are_repeated_rows(kind):
     # where the one ended, the other cannot go on
     assert reference.kkt_violation(X[repeated], W1[repeated], one.components_) < 1e-6
     assert reference.relative_gradient(X[repeated], W1[repeated], one.components_) < 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_of_rows_cost_no_passes(kind):
+    """Rows that count a hundredth make the fit no slower."""
+    X, _, _ = masked.example(kind)
+    weights = np.exp(np.random.default_rng(0).uniform(np.log(0.01), 0, (300, 1)))
+    one, _ = fitted(X, weights=weights)
+    plain, _ = fitted(X)
+    assert one.result_.converged
+    assert one.n_iter_ <= 2 * plain.n_iter_
 
 
 @pytest.mark.parametrize("kind", ["narrow", "wide"])

@@ -156,11 +156,13 @@ def _largest(starts: Array, colptr: Array, first: int, last: int) -> tuple[int, 
 
 
 @jit
-def _lengthen(gram: Array, relax: float, w: Array, m: int, k: int, stride: int, b: Array) -> None:
-    """Turn each right-hand side b into w G + (b - w G) / relax."""
-    longer = b.dtype.type(1.0 / relax)
-    drag = b.dtype.type(1.0 / relax - 1.0)
+def _lengthen(
+    gram: Array, factors: Array, first: int, w: Array, m: int, k: int, stride: int, b: Array
+) -> None:
+    """Turn each right-hand side b into w G + factor (b - w G); rows `first` on have `factors`."""
     for i in range(m):
+        longer = factors[first + i]
+        drag = longer - b.dtype.type(1)
         at = i * stride
         for t in range(k):
             b[at + t] *= longer
@@ -192,7 +194,7 @@ def solve_held(
     shift: Array,
     sweeps: int,
     gram: Array,
-    relax: float,
+    factors: Array,
     b: Array,
     w: Array,
     stride_w: int,
@@ -200,8 +202,8 @@ def solve_held(
 ) -> None:
     """Sweep the rows of blocks first..last of `w`; their Gram matrices to `out`.
 
-    `b` is (weight * X) @ thin with rows of `stride_w`, as `w` has them. A `relax` below 1 makes
-    the step from the rows as they are longer by 1 / relax; `gram` is then that of `thin`.
+    `b` is (weight * X) @ thin with rows of `stride_w`, as `w` has them. `factors`, one per row or
+    none at all, make the step from where a row is longer; `gram` is then that of `thin`.
     """
     p = colptr.shape[1] - 1
     width = stride // panels
@@ -222,8 +224,8 @@ def solve_held(
         )  # fmt: skip
         for panel in range(panels):
             _gather(lanes, colptr[block], 0, here, values, thin, stride, panel * width, buffer)
-        if relax < 1.0:
-            _lengthen(gram, relax, old, m, k, stride, buffer)
+        if factors.shape[0] > 0:
+            _lengthen(gram, factors, starts[block], old, m, k, stride, buffer)
         descend(
             row_lanes, scaled, inverse, shift, sweeps,
             buffer, w, 0, starts[block], m, k, stride, stride_w, out[block],

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from partwise.kernels import held, nnls, sparse
 from partwise.kernels._simd import LANE, lanes_for
+from partwise.matrix.levels import levels_of
 from partwise.matrix.masks import Deficits
 from partwise.matrix.panels import _BLOCK, _MAX_LANES, NarrowPanel, Panel, _ranges, stride_for
 from partwise.matrix.problem import RowProblem, symmetric
@@ -93,10 +94,13 @@ class HeldPanel:
         if deficits.values is not None:
             hidden = deficits.values == 1
             self.deficit = float(np.sum(deficits.values, dtype=np.float64))
-        #: rows without any observed entry, and how many entries of each column are hidden
         rows = np.repeat(np.arange(n), np.diff(deficits.indptr))
+        #: rows without any observed entry, and how many entries of each column are hidden
         self.unseen_rows = np.bincount(rows[hidden], minlength=n) == p
         self.hidden_of_column = np.bincount(deficits.columns[hidden], minlength=p)
+        self.levels = levels_of(deficits, rows, self.shape)
+        self._longer = self.levels.row_factors.astype(dtype)
+        self._uneven = bool((self.levels.largest < 1).any())
 
     def _lay_out(self, deficits: Deficits, n_threads: int) -> None:
         """Sort the deficits by column in blocks of rows."""
@@ -152,7 +156,14 @@ class HeldPanel:
             )
         self._inner.multiply_transposed(w, k, out, n_threads)
         fill, filled = self._fill(padded, w, stride, k, n_threads)
-        return HeldSums(symmetric(grams.sum(axis=0)), fit, unsolved, fill, filled)
+        gram = symmetric(grams.sum(axis=0))
+        if problem.longer and self._uneven:
+            thin = programs.reshape(-1, stride)[:, :k].astype(np.float64)
+            less = self._weighted_gram(w, stride, k, n_threads) - gram
+            filled.reshape(-1, stride)[:, :k] += thin @ less
+            fill += float(np.sum(less * (thin.T @ thin)))
+            gram += less
+        return HeldSums(gram, fit, unsolved, fill, filled)
 
     def multiply(self, thin: Array, k: int, out: Array, n_threads: int) -> None:
         """Write (weight * X) @ thin to `out`."""
@@ -161,6 +172,21 @@ class HeldPanel:
     def multiply_transposed(self, thin: Array, k: int, out: Array, n_threads: int) -> None:
         """Add (weight * X)^T @ thin to `out`."""
         self._inner.multiply_transposed(thin, k, out, n_threads)
+
+    def _weighted_gram(
+        self, w: Array, stride: int, k: int, n_threads: int
+    ) -> npt.NDArray[np.float64]:
+        """Return W^T R W, with the largest weight of each row in R."""
+        root = np.sqrt(self.levels.largest).astype(self._dtype)
+        scaled = (w.reshape(-1, stride) * root[:, None]).ravel()
+        grams = np.zeros((self._bases.shape[0], k, k))
+
+        def add(block: int) -> None:
+            first, last = int(self._starts[block]), int(self._starts[block + 1])
+            nnls.gram(nnls.ROW_LANES, scaled, first, last - first, k, stride, grams[block])
+
+        run_tasks(n_threads, [partial(add, block) for block in range(grams.shape[0])])
+        return symmetric(grams.sum(axis=0))
 
     def _padded(self, programs: Array, stride: int, k: int) -> Array:
         """Return the programs with rows as wide as the kernels read."""
@@ -186,12 +212,13 @@ class HeldPanel:
         blocks = self._bases.shape[0]
         grams = np.zeros((blocks, k, k))
         gram = problem.gram.astype(self._dtype)
+        factors = self._longer if problem.longer and not problem.exact else self._longer[:0]
 
         def solve(first: int, last: int) -> None:
             held.solve_held(
                 lanes, nnls.ROW_LANES, turns, self._starts, first, last, *self._layout(), padded,
                 wide, k, problem.scaled, problem.inverse, problem.shift_low, problem.sweeps,
-                gram, problem.relax, b, w, stride, grams,
+                gram, factors, b, w, stride, grams,
             )  # fmt: skip
 
         tasks = [partial(solve, a, e) for a, e in _ranges(blocks, 4 * n_threads)]

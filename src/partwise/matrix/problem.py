@@ -37,9 +37,9 @@ class RowProblem:
         diagonal gives an inverse of 0, so that the coordinate becomes 0.
     signed
         Whether w may be negative: the rows are then solved by least squares, without the ridge.
-    relax
-        Where entries are hidden: the step from where the rows are is this much of the step's
-        curvature, above 1/2 and up to 1; without penalties.
+    longer
+        Whether rows with hidden entries take longer steps than their bound on the curvature asks
+        for; without penalties.
     """
 
     gram: npt.NDArray[np.float64]
@@ -51,7 +51,7 @@ class RowProblem:
     inverse: npt.NDArray[Any]
     shift_low: npt.NDArray[Any]
     signed: bool = False
-    relax: float = 1.0
+    longer: bool = False
 
     @classmethod
     def build(
@@ -64,7 +64,7 @@ class RowProblem:
         exact: bool = False,
         ridge: float = 0.0,
         signed: bool = False,
-        relax: float = 1.0,
+        longer: bool = False,
     ) -> RowProblem:
         """Scale the Gram matrix for the kernels; the diagonal grows by the share `ridge`."""
         k = gram.shape[0]
@@ -91,7 +91,7 @@ class RowProblem:
             inverse=inverse.astype(dtype),
             shift_low=np.minimum(shift, most).astype(dtype),
             signed=signed,
-            relax=relax,
+            longer=longer,
         )
 
 
@@ -102,16 +102,19 @@ class Statistics:
     Attributes
     ----------
     gram
-        W^T W, k x k, float64.
+        W^T W, k x k, float64. Where entries are weighted and steps may be longer, W^T R W with the
+        largest weight of each row in R.
     cross
-        X^T W, a flat thin matrix of p rows; hidden entries of X are those of the product W H.
+        X^T W, a flat thin matrix of p rows; hidden entries of X are those of the product W H. With
+        R in the Gram matrix, H (W^T R W - W^T W) is added to it, so that the gradient is the same.
     fit
         By how much the rows lower twice the objective from what zeros give, sum over the rows of
         2 (b - shift) w - w G w; only where the rows were solved exactly.
     unsolved
         Rows whose exact solution was not found within the permitted steps.
     fill
-        Sum of (1 - weight) (w h)^2 over the entries that are hidden or count less.
+        Sum of (1 - weight) (w h)^2 over the entries that are hidden or count less; with R, plus
+        <W^T R W - W^T W, H H^T>.
     observed
         The part of `cross` that comes from the data, the weights in it; None if it is all of it.
     unseen

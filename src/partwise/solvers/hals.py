@@ -23,6 +23,7 @@ from partwise.kernels import nnls
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.problem import RowProblem, Statistics
 from partwise.results import Status
+from partwise.solvers.apart import solve_apart
 from partwise.solvers.given import Given
 from partwise.solvers.state import (
     Outcome,
@@ -47,8 +48,6 @@ _SAMPLE_SHARE, _SAMPLE_LEAST, _SAMPLE_MOST = 8, 8192, 65536
 _SAMPLE_STEPS, _SAMPLE_DECREASE = 30, 1e-3
 #: A component that died is seeded anew at most this often.
 _RESEEDS = 3
-#: Where entries are hidden, the least share of the curvature of all that is taken for theirs.
-_LEAST_RELAX = 0.6
 #: Share of ||X||^2 below which the residual is rounding error.
 _EXACT = {np.dtype(np.float32): 1e-10, np.dtype(np.float64): 1e-22}
 
@@ -97,6 +96,7 @@ def _loss(
         ):
             sums = flat.reshape(-1, stride)[:, :k].sum(axis=0, dtype=np.float64)
             value += penalty.value(sums, squares)
+    value += settings.constraints.overlap(gram, matrix.squared_norm)
     return max(value, 0.0)
 
 
@@ -205,42 +205,33 @@ def _pass(matrix: DataMatrix, state: _Iterate, settings: Settings, sweeps: int) 
     penalty = settings.penalties.usage
     signed = settings.constraints.signed == "usage"
     if settings.exact:
-        problem = exact_problem(matrix, state.ahead, penalty, sweeps=sweeps, signed=signed)
+        longer = not settings.penalties.active
+        problem = exact_problem(
+            matrix, state.ahead, penalty, sweeps=sweeps, signed=signed, longer=longer
+        )
     else:
         gram = penalty.gram(state.gram)
         problem = RowProblem.build(
             gram, penalty.l1, dtype=matrix.dtype, sweeps=sweeps, signed=signed,
-            relax=_relaxation(matrix, settings),
+            longer=not settings.penalties.active,
         )  # fmt: skip
     return matrix.sweep(state.ahead, problem, state.usage)
 
 
-def _relaxation(matrix: DataMatrix, settings: Settings) -> float:
-    """Return by how much less than that of all entries the curvature is taken to be.
-
-    The curvature that all entries have bounds that of the observed ones. With their share of it
-    steps are longer, as if nothing were filled in; above one half of it no step raises the loss.
-    """
-    if settings.penalties.active:
-        return 1.0
-    return max(matrix.observed / (matrix.shape[0] * matrix.shape[1]), _LEAST_RELAX)
-
-
 def _lengthened(
     matrix: DataMatrix,
-    cross: Array,
+    statistics: Statistics,
     programs: Array,
-    gram: npt.NDArray[np.float64],
-    relax: float,
 ) -> Array:
-    """Return H A + (cross - H A) / relax, the right-hand side of a longer step from H."""
-    if relax >= 1:
-        return cross
-    k = gram.shape[0]
-    longer: Array = cross / cross.dtype.type(relax)
-    rows = programs.reshape(matrix.shape[1], -1)[:, :k] @ gram.astype(programs.dtype)
-    longer.reshape(matrix.shape[1], -1)[:, :k] -= rows * rows.dtype.type(1 / relax - 1)
-    return longer
+    """Return H A + factor (C - H A), by which columns with hidden entries take longer steps."""
+    factors = matrix.column_factors
+    if statistics.observed is None or (factors == 1).all():
+        return statistics.cross
+    k = statistics.gram.shape[0]
+    longer = statistics.cross.reshape(matrix.shape[1], -1) * factors[:, None]
+    rows = programs.reshape(matrix.shape[1], -1)[:, :k] @ statistics.gram
+    longer[:, :k] -= rows * (factors - 1)[:, None]
+    return longer.astype(matrix.dtype).ravel()
 
 
 def _advance(
@@ -258,9 +249,13 @@ def _advance(
         signed=settings.constraints.signed == "programs",
     )
     programs = state.ahead.copy()
-    relax = _relaxation(matrix, settings)
-    cross = _lengthened(matrix, statistics.cross, programs, statistics.gram, relax)
-    gram = solve_programs(matrix, problem, cross, programs, state.given)
+    longer = not settings.penalties.active
+    cross = _lengthened(matrix, statistics, programs) if longer else statistics.cross
+    if settings.constraints.orthogonality:
+        solve_apart(matrix, problem, cross, programs, settings.constraints, state.given)
+        gram = gram_of(matrix, programs, k)
+    else:
+        gram = solve_programs(matrix, problem, cross, programs, state.given)
     loss = _loss(matrix, settings, state.usage, programs, statistics, gram)
     if loss > state.loss:
         state.weight /= _DIVISOR

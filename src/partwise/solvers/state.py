@@ -128,6 +128,7 @@ def exact_problem(
     *,
     sweeps: int = 2,
     signed: bool = False,
+    longer: bool = False,
 ) -> RowProblem:
     """Return the problem of the rows of the usage, which may be `signed`, to be solved exactly.
 
@@ -143,6 +144,7 @@ def exact_problem(
         exact=True,
         ridge=RIDGE["float64"] if matrix.kind == "narrow" else 0.0,
         signed=signed,
+        longer=longer,
     )
 
 
@@ -180,6 +182,8 @@ def projected_gradient(
     k = statistics.gram.shape[0]
     stride = matrix.stride(k)
     gram = penalty.gram(statistics.gram)
+    if constraints.orthogonality:
+        gram = gram + constraints.slope(gram_of(matrix, programs, k), matrix.squared_norm)
     rows = programs.reshape(-1, stride)[:, :k]
     cross = statistics.cross.reshape(-1, stride)[:, :k]
     given = None if constraints.fixed is None else constraints.given(k, matrix.shape[1])
