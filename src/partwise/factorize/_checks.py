@@ -246,6 +246,11 @@ def check_together(settings: Settings, dtype: np.dtype[Any]) -> None:
                 "factor is solved by least squares, which leaves no zeros for an L1 penalty to "
                 f"keep. l2_{constraints.signed} does go with it"
             )
+    if settings.exact and constraints.orthogonality:
+        raise UsageError(
+            "orthogonality does not go with solver='bpp': the angles make a half step a problem "
+            "that has no exact solver. Take solver='hals'"
+        )
     k = penalties.usage.l1.shape[0]
     if constraints.count == k and constraints.all_fixed and penalties.programs.active:
         raise UsageError(

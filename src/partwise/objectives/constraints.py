@@ -1,4 +1,4 @@
-"""Constraints on the factors: programs given in advance, and factors that may be negative."""
+"""Constraints on the factors: given programs, programs kept apart, factors of either sign."""
 
 from __future__ import annotations
 
@@ -29,13 +29,18 @@ class Constraints:
     signed
         The factor that may be negative, "usage" or "programs", or None (semi-NMF; Ding, Li &
         Jordan 2010, IEEE Trans. Pattern Anal. Mach. Intell. 32).
+    orthogonality
+        Weight of the mean cosine between two programs, in units of 1/2 ||X||^2.
     """
 
     fixed: npt.NDArray[np.float64] | None = None
     signed: str | None = None
+    orthogonality: float = 0.0
 
     @classmethod
-    def build(cls, fixed: object, signed: object, shape: tuple[int, int]) -> Constraints:
+    def build(
+        cls, fixed: object, signed: object, shape: tuple[int, int], orthogonality: float = 0.0
+    ) -> Constraints:
         """Check the parameters of a model of k programs of p features; `shape` is (k, p).
 
         Raises
@@ -45,8 +50,11 @@ class Constraints:
         """
         if signed not in SIGNED:
             raise UsageError(f"signed must be one of {SIGNED}, not {signed!r}")
+        sign = str(signed) if signed is not None else None
         if fixed is None:
-            return cls(signed=str(signed) if signed is not None else None)
+            constraints = cls(None, sign, orthogonality)
+            constraints._check_apart(shape[0])
+            return constraints
         values = _numbers(fixed, shape)
         if signed != "programs" and (values < 0).any():
             row, column = np.argwhere(values < 0)[0]
@@ -60,7 +68,30 @@ class Constraints:
                 f"row {dead[0]} of fixed_programs is zero everywhere: nothing can use it. Leave it "
                 "out, or mark entries that are to be fitted with NaN"
             )
-        return cls(fixed=values, signed=str(signed) if signed is not None else None)
+        constraints = cls(values, sign, orthogonality)
+        constraints._check_apart(shape[0])
+        return constraints
+
+    def _check_apart(self, k: int) -> None:
+        """Refuse what programs that are kept apart do not go with."""
+        if self.orthogonality == 0:
+            return
+        reason = ""
+        if self.signed == "programs":
+            reason = (
+                "does not go with signed='programs': opposite programs would lower it without end"
+            )
+        elif k < 2:
+            reason = "is about angles between programs: it takes at least 2 components"
+        elif not self.all_fixed:
+            reason = (
+                "does not go with programs that are given in part: their angles are not free. "
+                "Give them in whole, or leave orthogonality at 0"
+            )
+        elif self.count == k:
+            reason = "changes nothing where every program is given"
+        if reason:
+            raise UsageError(f"orthogonality {reason}")
 
     @property
     def count(self) -> int:
@@ -92,6 +123,28 @@ class Constraints:
             front = programs[:, : self.count]
             np.copyto(front, self.fixed.T, where=~np.isnan(self.fixed.T), casting="same_kind")
 
+    def weight(self, k: int, squared_norm: float) -> float:
+        """Return the weight of the cosine of one pair of k programs, for data of ||X||^2."""
+        return self.orthogonality * squared_norm / (k * (k - 1)) if self.orthogonality else 0.0
+
+    def overlap(self, gram: npt.NDArray[np.float64], squared_norm: float) -> float:
+        """Return the penalty on programs of Gram matrix H H^T.
+
+        It is orthogonality / 2 ||X||^2 times the mean cosine between two programs; a program that
+        is zero has cosine 0 with all.
+        """
+        weight = self.weight(gram.shape[0], squared_norm)
+        return weight * float(np.sum(np.triu(_cosines(gram), 1))) if weight else 0.0
+
+    def slope(self, gram: npt.NDArray[np.float64], squared_norm: float) -> npt.NDArray[np.float64]:
+        """Return the k x k matrix M by which the gradient of the penalty is M H."""
+        cosines = _cosines(gram)
+        np.fill_diagonal(cosines, 0.0)
+        scale = _inverse_lengths(gram)
+        slope = np.outer(scale, scale)
+        np.fill_diagonal(slope, -cosines.sum(axis=0) * scale**2)
+        return self.weight(gram.shape[0], squared_norm) * slope
+
     def check_type(self, dtype: np.dtype[Any]) -> None:
         """Refuse given values that the type of the data cannot square."""
         if self.fixed is None:
@@ -102,6 +155,18 @@ class Constraints:
                 f"fixed_programs has values up to {largest:.3g}, whose squares overflow {dtype}: "
                 "divide them by a constant"
             )
+
+
+def _inverse_lengths(gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return 1 / ||h|| of each program, 0 of those that are zero."""
+    squares = np.diag(gram)
+    return np.divide(1.0, np.sqrt(squares), out=np.zeros(len(gram)), where=squares > 0)
+
+
+def _cosines(gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    scale = _inverse_lengths(gram)
+    cosines: npt.NDArray[np.float64] = gram * np.outer(scale, scale)
+    return cosines
 
 
 def _numbers(fixed: object, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
