@@ -39,6 +39,10 @@ class _Rest:
         self._rows(out, self.shape[1], k)[...] -= self._programs @ right
         return out
 
+    def multiply_normal(self, thin: Array, k: int) -> Array:
+        """Return (X - W H)^T (X - W H) @ thin; flat."""
+        return self.multiply_transposed(self.multiply(thin, k), k)
+
     def _rows(self, flat: Array, rows: int, k: int) -> Array:
         return flat.reshape(rows, self.stride(k))[:, :k]
 
