@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -103,18 +104,18 @@ def verdict_of(scores: Scores, spectrum: Spectrum | None) -> Verdict:
 
 
 def advice_on(
-    scores: Scores, spectrum: Spectrum | None, verdict: Verdict, stopped_at: int | None
+    scores: Scores, spectrum: Spectrum | None, verdict: Verdict, left_out: Sequence[int]
 ) -> tuple[str, ...]:
-    """Return what to know before the rank is believed."""
+    """Return what to know before the rank is believed; `left_out`: ranks without held-out error."""
     return (
-        *_of_the_range(scores, verdict, stopped_at),
+        *_of_the_range(scores, verdict, left_out),
         *_of_the_spectrum(spectrum, verdict),
         *_of_the_programs(scores, verdict.rank),
         *_of_the_fits(scores, verdict.rank),
     )
 
 
-def _of_the_range(scores: Scores, verdict: Verdict, stopped_at: int | None) -> list[str]:
+def _of_the_range(scores: Scores, verdict: Verdict, left_out: Sequence[int]) -> list[str]:
     ranks, rank = scores.ranks, verdict.rank
     texts = []
     if len(ranks) > 1 and rank == ranks[-1]:
@@ -132,9 +133,10 @@ def _of_the_range(scores: Scores, verdict: Verdict, stopped_at: int | None) -> l
             f"between {ranks[place - 1]} and {ranks[place + 1]} only rank {rank} was looked at: "
             "give the ranks between them to tell which is best"
         )
-    if stopped_at is not None and stopped_at < ranks[-1]:
+    if left_out:
         texts.append(
-            f"the held-out error clearly rises up to rank {stopped_at} and was not measured beyond"
+            f"the held-out error clearly rises up to rank {max(scores.held)}: it was not measured at "
+            f"the larger ranks {', '.join(map(str, left_out))}"
         )
     return texts
 

@@ -135,7 +135,7 @@ def select_rank(
     ranks : "auto" or sequence of int
         Ranks to look at. "auto" walks up a coarse grid until the held-out error clearly rises, and
         then halves the gaps beside the best rank until there are none. With a sequence,
-        the held-out error of larger ranks is left out once it clearly rises.
+        the held-out error of larger ranks is left out once it clearly rises; the advice says so.
     methods : sequence of str
         Of "cv", "stability" and "elbow".
     loss : {"frobenius", "kullback-leibler"}
@@ -255,7 +255,8 @@ class _Search:
         self.n_threads = n_threads
         self.scores = Scores()
         self.spectrum: Spectrum | None = None
-        self.stopped_at: int | None = None
+        self.over = False
+        self.left_out: list[int] = []
 
     def run(self, ranks: list[int], *, auto: bool) -> None:
         """Look at these ranks; with `auto` as far as it helps, and then beside the best."""
@@ -266,9 +267,12 @@ class _Search:
             most = max(4, round(_PAST_NOISE * self.spectrum.n_above))
             ranks = rules.coarse_grid(min(most, ranks[-1]))
         for k in ranks:
-            if self._is_over() and auto:
+            over = self._is_over()
+            if over and auto:
                 break
-            self._look_at(k, cv=not self._is_over())
+            if over:
+                self.left_out.append(k)
+            self._look_at(k, cv=not over)
         while auto and (more := self._gaps()):
             for k in more:
                 self._look_at(k, cv=True)
@@ -282,14 +286,11 @@ class _Search:
 
     def _is_over(self) -> bool:
         """Whether larger ranks will not be chosen."""
-        if self.stopped_at is not None:
-            return True
-        if "cv" in self.methods:
+        if not self.over and self.scores.held:
             ranks, errors = self.scores.held_errors()
             least = 0 if self.spectrum is None else self.spectrum.n_above
-            if ranks and ranks[-1] >= least and rules.rises(errors):
-                self.stopped_at = ranks[-1]
-        return self.stopped_at is not None
+            self.over = ranks[-1] >= least and rules.rises(errors)
+        return self.over
 
     def _gaps(self) -> list[int]:
         """Return the middles of the gaps beside the best ranks so far."""
@@ -324,7 +325,7 @@ class _Search:
             table=table,
             summary=summary_table(self.scores, table),
             spectrum=None if self.spectrum is None else spectrum_table(self.spectrum),
-            advice=advice_on(self.scores, self.spectrum, verdict, self.stopped_at),
+            advice=advice_on(self.scores, self.spectrum, verdict, self.left_out),
             fraction=self.fits.fraction,
         )
 

@@ -107,8 +107,7 @@ def _headlines(found: RankFindings) -> list[Headline]:
         "stability": "largest rank at which different starts agree",
     }
     lines += [
-        Headline(name[0].upper() + name[1:], str(value), notes[name])
-        for name, value in chosen.by_method.items()
+        Headline(f"By {name}", str(value), notes[name]) for name, value in chosen.by_method.items()
     ]
     return lines
 
