@@ -85,3 +85,55 @@ class TestRefused:
         constraints.check_type(np.dtype(np.float64))
         with pytest.raises(UsageError, match=r"values up to 1e\+30, whose squares overflow float"):
             constraints.check_type(np.dtype(np.float32))
+
+
+def cosines(H):
+    """Return the mean cosine between two rows of H; rows of zeros have cosine 0 with all."""
+    lengths = np.linalg.norm(H, axis=1)
+    total = 0.0
+    for s in range(len(H)):
+        for t in range(s + 1, len(H)):
+            if lengths[s] * lengths[t] > 0:
+                total += H[s] @ H[t] / (lengths[s] * lengths[t])
+    return total / (len(H) * (len(H) - 1) / 2)
+
+
+class TestOrthogonality:
+    def build(self, weight=0.3, fixed=None, signed=None, shape=SHAPE):
+        return Constraints.build(fixed, signed, shape, weight)
+
+    def test_overlap_is_that_of_the_definition(self):
+        H = np.random.default_rng(0).random((3, 4))
+        expected = 0.3 / 2 * 17.0 * cosines(H)
+        assert self.build().overlap(H @ H.T, 17.0) == pytest.approx(expected)
+        scaled = H * np.array([[1e-5], [1.0], [300.0]])
+        assert self.build().overlap(scaled @ scaled.T, 17.0) == pytest.approx(expected)
+        H[1] = 0
+        assert self.build().overlap(H @ H.T, 17.0) == pytest.approx(0.15 * 17 * cosines(H))
+        assert build().overlap(H @ H.T, 17.0) == 0
+
+    def test_slope_is_the_gradient(self):
+        H = np.random.default_rng(1).random((3, 4)) + 0.1
+        constraints = self.build()
+        found = constraints.slope(H @ H.T, 17.0) @ H
+        for s, j in np.ndindex(H.shape):
+            step = np.zeros_like(H)
+            step[s, j] = 1e-6
+            up, down = H + step, H - step
+            slope = (
+                constraints.overlap(up @ up.T, 17) - constraints.overlap(down @ down.T, 17)
+            ) / 2e-6
+            assert found[s, j] == pytest.approx(slope, rel=1e-6, abs=1e-8)
+
+    def test_refused(self):
+        for message, parameters in (
+            ("does not go with signed='programs'", {"signed": "programs"}),
+            ("takes at least 2 components", {"shape": (1, 4)}),
+            ("given in part", {"fixed": [[1, NAN, 0, 0]]}),
+            ("changes nothing where every program is given", {"fixed": np.eye(3, 4)}),
+        ):
+            with pytest.raises(UsageError, match=r"^orthogonality ") as caught:
+                self.build(**parameters)
+            assert message in str(caught.value)
+        assert self.build(signed="usage").orthogonality == 0.3
+        assert self.build(fixed=np.eye(2, 4)).orthogonality == 0.3

@@ -12,7 +12,9 @@ from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.problem import RowProblem
 from partwise.matrix.signed import least_squares, ridge_inverse
 from partwise.objectives import Constraints, ElasticNet
+from partwise.solvers.apart import solve_apart
 from partwise.solvers.given import Given
+from partwise.solvers.init import initialize
 from partwise.solvers.start import constrained_start
 from partwise.solvers.state import exact_problem, gram_of, solve_programs
 
@@ -218,3 +220,95 @@ def test_grams_of_signed_programs():
     H = np.random.default_rng(0).standard_normal((X.shape[1], 5))
     flat = matrix.thin(X.shape[1], 5, H)
     np.testing.assert_allclose(gram_of(matrix, flat, 5), H.T @ H, atol=1e-9)
+
+
+class TestApart:
+    """The updates of programs that are kept apart."""
+
+    def objective(self, G, B, H, l1, weight):
+        """Twice the data term is h G h - 2 b h per feature; weight counts each pair of programs."""
+        lengths = np.linalg.norm(H, axis=1)
+        units = H / np.where(lengths > 0, lengths, 1)[:, None]
+        pairs = np.triu(units @ units.T, 1).sum()
+        return 0.5 * np.sum(H * (G @ H)) - np.sum(B * H) + l1 * H.sum() + weight * pairs
+
+    def update(self, X, W, H, orthogonality, *, l1=0.0, l2=0.0, fixed=None):
+        k, p = H.shape
+        matrix = DataMatrix(X, k, dtype=X.dtype, n_threads=1)
+        constraints = Constraints.build(fixed, None, (k, p), orthogonality)
+        G = W.T @ W + l2 * np.eye(k)
+        problem = RowProblem.build(G, np.full(k, l1), dtype=X.dtype, sweeps=1)
+        flat, cross = matrix.thin(p, k, H.T), matrix.thin(p, k, X.T @ W)
+        given = Given.build(matrix, constraints, k)
+        solve_apart(matrix, problem, cross, flat, constraints, given)
+        return flat.reshape(p, -1)[:, :k].T.copy(), G, W.T @ X
+
+    @settings(max_examples=80, deadline=None)
+    @given(
+        seed=st.integers(0, 10**6), k=st.integers(2, 5), weight=st.floats(1e-4, 100),
+        l1=st.sampled_from([0.0, 0.5]), l2=st.sampled_from([0.0, 2.0]),
+    )  # fmt: skip
+    def test_never_raises_the_objective(self, seed, k, weight, l1, l2):
+        rng = np.random.default_rng(seed)
+        X, W, H = rng.random((15, 8)), rng.random((15, k)), rng.random((k, 8)) + 1e-3
+        W *= rng.random(W.shape) < 0.7
+        found, G, B = self.update(X, W, H, weight, l1=l1, l2=l2)
+        assert (found >= 0).all()
+        pair = weight * np.sum(X**2) / (k * (k - 1))
+        before = self.objective(G, B, H, l1, pair)
+        assert self.objective(G, B, found, l1, pair) <= before + 1e-9 * abs(before)
+
+    def test_without_weight_it_is_least_squares(self):
+        rng = np.random.default_rng(0)
+        X, W, H = rng.random((40, 9)), rng.random((40, 3)), rng.random((3, 9))
+        for _ in range(300):
+            H, G, B = self.update(X, W, H, 1e-300)
+        np.testing.assert_allclose(
+            H.T, exact_of_the_reference(G, B.T, H.T, np.zeros((9, 3), bool)), atol=1e-6
+        )
+
+    def test_the_minimiser_by_a_plain_search(self):
+        """Two programs of two features: angle and length of each on a grid.
+
+        The angles make several local minima; the best of some starts is the one of the grid.
+        """
+        rng = np.random.default_rng(3)
+        X, W = rng.random((20, 2)), rng.random((20, 2))
+        pair = 0.2 * np.sum(X**2) / 2
+        found = np.inf
+        for _ in range(10):
+            H = rng.random((2, 2))
+            for _ in range(100):
+                H, G, B = self.update(X, W, H, 0.2)
+            found = min(found, self.objective(G, B, H, 0.0, pair))
+        angles = np.linspace(0, np.pi / 2, 101)
+        best = np.inf
+        for one in angles:
+            for two in angles:
+                U = np.array([[np.cos(one), np.sin(one)], [np.cos(two), np.sin(two)]])
+                gram = G * (U @ U.T)  # of the lengths, given the directions
+                target = np.sum(B * U, axis=1)
+                root = np.linalg.cholesky(gram + 1e-12 * np.eye(2)).T
+                lengths = scipy_nnls(root, np.linalg.solve(root.T, target))[0]
+                best = min(best, self.objective(G, B, lengths[:, None] * U, 0.0, pair))
+        assert found <= best + 1e-3 * abs(best)
+
+    def test_given_programs_are_not_touched(self):
+        rng = np.random.default_rng(0)
+        X, W, H = rng.random((40, 9)), rng.random((40, 3)), rng.random((3, 9))
+        far, _, _ = self.update(X, W, H, 1.0, fixed=H[:1])
+        np.testing.assert_array_equal(far[0], H[0])
+        near, _, _ = self.update(X, W, H, 1e-300, fixed=H[:1])
+        unit = H[0] / np.linalg.norm(H[0])
+        for t in (1, 2):
+            cosine = [unit @ (F[t] / np.linalg.norm(F[t])) for F in (far, near)]
+            assert cosine[0] < cosine[1]
+
+
+def test_rounding_error_of_singular_vectors_is_filled():
+    X = np.zeros((7, 5))
+    X[5, 4], X[6, 3] = 5.0, 6.5
+    matrix = DataMatrix(X, 1, dtype=np.dtype(float), n_threads=1)
+    usage, programs = initialize(matrix, 1, "nndsvda", np.random.default_rng(0))
+    assert usage.min() >= X.mean()
+    assert programs.min() >= X.mean()
