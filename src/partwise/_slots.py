@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from partwise import __version__
 from partwise.exceptions import DataError, UsageError
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "NEIGHBORS",
     "NMF_KEY",
     "OVERDISPERSION",
+    "RANK",
     "SCHEMA_VERSION",
     "USAGE",
     "VARIABLE",
@@ -46,8 +48,22 @@ USAGE, LOADINGS = "X_nmf", "NMF_loadings"
 NEIGHBORS, DISTANCES, CONNECTIVITIES = "neighbors", "distances", "connectivities"
 LEIDEN = "leiden"
 VARIABLE, OVERDISPERSION, LOG1P = "highly_variable", "overdispersion", "log1p"
+RANK = "nmf_rank"
 #: Version of what `uns["nmf"]` holds.
 SCHEMA_VERSION = 1
+
+#: Entry of the record -> attribute of an estimator's `result_`; each has some of them.
+_OF_RESULT = {
+    "loss_trace": "loss",
+    "n_iter": "n_iter",
+    "converged": "converged",
+    "status": "status",
+    "relative_error": "relative_error",
+    "explained": "explained",
+    "stability": "stability",
+    "local_density": "local_density",
+    "cluster_of_replicates": "cluster",
+}
 
 Array = npt.NDArray[Any]
 
@@ -138,25 +154,22 @@ def spread(programs: Array, mask: npt.NDArray[np.bool_] | None, n_vars: int) -> 
 
 def fit_record(model: Any, where: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `uns["nmf"]` holds of a fitted estimator; HDF5-safe."""
-    result: Any = getattr(model, "result_", None)
     record: dict[str, Any] = {
         "params": {**model.get_params(deep=False), **where},
         "estimator": type(model).__name__,
         "n_components": int(model.components_.shape[0]),
         "loss": getattr(model, "loss", "frobenius"),
+        "version": __version__,
         "schema_version": SCHEMA_VERSION,
     }
-    if result is not None:
-        record |= {
-            "loss_trace": result.loss,
-            "n_iter": result.n_iter,
-            "converged": result.converged,
-            "status": result.status.advice,
-            "relative_error": result.relative_error,
-            "explained": result.explained,
-            "seed": result.seed,
-            "version": result.version,
-        }
+    seed = record["params"].get("random_state")
+    record["seed"] = int(seed) if isinstance(seed, int | np.integer) else None
+    record["params"]["random_state"] = record["seed"]
+    result = getattr(model, "result_", None)
+    for name, attribute in _OF_RESULT.items():
+        value = getattr(result, attribute, None)
+        if value is not None:
+            record[name] = value.advice if name == "status" else value
     return dict(plain(record))
 
 

@@ -124,7 +124,7 @@ def model(adata: AnnData, *, key: str = _slots.NMF_KEY) -> Any:
 
     Returns
     -------
-    NMF or MiniBatchNMF
+    NMF, MiniBatchNMF or ConsensusNMF
         With programs, names and parameters.
 
     Raises

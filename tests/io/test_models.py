@@ -95,7 +95,7 @@ def test_a_generator_is_not_saved(tmp_path):
 def test_what_cannot_be_saved(tmp_path):
     with pytest.raises(UsageError, match="the NMF is not fitted; call fit before saving it"):
         save_model(NMF(2), tmp_path / "a.npz")
-    with pytest.raises(UsageError, match="cannot save a dict; models are: NMF, MiniBatchNMF"):
+    with pytest.raises(UsageError, match="cannot save a dict; models are: ConsensusNMF, MiniBatchNMF, NMF"):
         save_model({}, tmp_path / "a.npz")
 
     class NMF2(NMF):
@@ -161,9 +161,10 @@ def tampered(path, change, extra=None, compress=zipfile.ZIP_STORED):
 
 
 def test_a_later_layout(saved):
-    tampered(saved, lambda d, _: d.update(schema=2, partwise="9.9"))
+    tampered(saved, lambda d, _: d.update(schema=3, partwise="9.9"))
     assert refused(saved) == (
-        "the model has layout 2 (partwise 9.9), but this partwise reads layout 1: update partwise"
+        "the model has layout 3 (partwise 9.9), but this partwise reads layouts 1 and 2: update "
+        "partwise"
     )
 
 

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted
 
 from partwise.exceptions import DataError, UsageError
+from partwise.matrix.rows import rows_between
 
 __all__ = ["Coverage", "Restricted", "restrict", "row_fit"]
 
@@ -59,9 +60,9 @@ class Coverage:
         few = ", ".join(self.missing[:5]) + (", ..." if len(self.missing) > 5 else "")
         raise DataError(
             f"the new data have {self.n_shared:,} of the model's {self.n_model:,} features; "
-            f"program {int(self.programs.argmin()) + 1} is covered to {100 * self.lowest:.1f} % of its "
-            f"weight, and at least {100 * least:g} % are asked for. Missing: {few}. Are the names "
-            "of the same kind (symbols, or Ensembl identifiers)?"
+            f"program {int(self.programs.argmin()) + 1} is covered to {100 * self.lowest:.1f} % of "
+            f"its weight, and at least {100 * least:g} % are asked for. Missing: {few}. Are the "
+            "names of the same kind (symbols, or Ensembl identifiers)?"
         )
 
 
@@ -82,6 +83,13 @@ class Restricted:
     model: Any
     columns: npt.NDArray[np.intp]
     coverage: Coverage
+
+    def in_order(self) -> Any:
+        """Return the model with its features in the order of the new data, for arrays."""
+        kept = np.argsort(self.columns, kind="stable")
+        ordered = _narrowed(self.model, kept)
+        vars(ordered).pop("feature_names_in_", None)  # matched by name already
+        return ordered
 
 
 def restrict(model: Any, features: Sequence[str]) -> Restricted:
@@ -157,8 +165,14 @@ def restrict(model: Any, features: Sequence[str]) -> Restricted:
     return Restricted(_narrowed(model, kept), columns, coverage)
 
 
-def row_fit(X: Any, usage: Array, programs: Array) -> npt.NDArray[np.float64]:
-    """Return how well each row is fitted: 1 - ||x - w H||^2 / ||x||^2.
+def row_fit(
+    X: Any, usage: Array, programs: Array, *, loss: str = "frobenius"
+) -> npt.NDArray[np.float64]:
+    r"""Return how well each row is fitted: 1 is exact, NaN where a row is all zero.
+
+    For squares 1 - ||x - w H||^2 / ||x||^2, where 0 is what all zeros reach. For counts
+    1 - D(x | w H) / D(x | s q), with s the sum of the row and q the mean of the programs, each of
+    sum 1: 0 is what a row reaches that uses all programs alike.
 
     Parameters
     ----------
@@ -168,38 +182,59 @@ def row_fit(X: Any, usage: Array, programs: Array) -> npt.NDArray[np.float64]:
         W, n x k.
     programs
         H, k x p.
+    loss
+        "frobenius" or "kullback-leibler".
 
     Returns
     -------
     numpy.ndarray
-        n values; 1 is exact, 0 is what all zeros reach, NaN where a row is all zero.
+        n values.
     """
     h = np.asarray(programs, np.float64)
-    gram = h @ h.T
     fit = np.empty(usage.shape[0])
-    for first, block in _blocks(X):
-        rows = slice(first, first + block.shape[0])
-        w = np.asarray(usage[rows], np.float64)
-        values = block.astype(np.float64)
-        if sp.issparse(values):
-            square = np.asarray(values.multiply(values).sum(axis=1)).ravel()
-        else:
-            square = np.einsum("ij,ij->i", values, values)
-        cross = np.einsum("ik,ik->i", np.asarray(values @ h.T), w)
-        model = np.einsum("ik,kl,il->i", w, gram, w, optimize=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            fit[rows] = np.where(square > 0, (2 * cross - model) / square, np.nan)
+    measure = _fit_of_squares if loss == "frobenius" else _fit_of_counts
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for first, block in _blocks(X):
+            rows = slice(first, first + block.shape[0])
+            fit[rows] = measure(block, np.asarray(usage[rows], np.float64), h)
     return fit
 
 
+def _fit_of_squares(x: Any, w: Array, h: Array) -> npt.NDArray[np.float64]:
+    values = x.astype(np.float64)
+    if sp.issparse(values):
+        square = np.asarray(values.multiply(values).sum(axis=1)).ravel()
+    else:
+        square = np.einsum("ij,ij->i", values, values)
+    cross = np.einsum("ik,ik->i", np.asarray(values @ h.T), w)
+    model = np.einsum("ik,kl,il->i", w, h @ h.T, w, optimize=True)
+    return np.where(square > 0, (2 * cross - model) / square, np.nan)
+
+
+def _fit_of_counts(x: Any, w: Array, h: Array) -> npt.NDArray[np.float64]:
+    values = np.asarray(x.toarray() if sp.issparse(x) else x, np.float64)
+    total = values.sum(axis=1)
+    lengths = h.sum(axis=1, keepdims=True)
+    mean = (h / np.where(lengths > 0, lengths, 1.0)).mean(axis=0)
+    fitted = _deviance(values, w @ h)
+    null = _deviance(values, total[:, None] * mean[None, :])
+    return np.where(total > 0, 1.0 - fitted / null, np.nan)
+
+
+def _deviance(x: Array, model: Array) -> npt.NDArray[np.float64]:
+    """Return the sum of x log(x / m) - x + m of each row; infinite where m is 0 and x is not."""
+    ratio = np.divide(x, model, out=np.ones_like(x), where=x > 0)
+    return np.asarray((x * np.log(ratio) - x + model).sum(axis=1))
+
+
 def _blocks(X: Any) -> Iterator[tuple[int, Any]]:
+    """Yield (first row, rows) of a matrix or block source, a bounded number of cells at a time."""
     n, p = X.shape
-    if hasattr(X, "blocks"):
-        yield from X.blocks(0, n)
-        return
     rows = max(1, _CELLS // max(1, p))
-    for first in range(0, n, rows):
-        yield first, X[first : first + rows]
+    parts = X.blocks(0, n) if hasattr(X, "blocks") else [(0, X)]
+    for start, part in parts:
+        for first in range(0, part.shape[0], rows):
+            yield start + first, rows_between(part, first, min(first + rows, part.shape[0]))
 
 
 def _covered(programs: Array, kept: list[int]) -> npt.NDArray[np.float64]:
@@ -208,10 +243,14 @@ def _covered(programs: Array, kept: list[int]) -> npt.NDArray[np.float64]:
     return np.where(total > 0, weight[:, kept].sum(axis=1) / np.where(total > 0, total, 1), 1.0)
 
 
-def _narrowed(model: Any, kept: list[int]) -> Any:
+def _narrowed(model: Any, kept: Sequence[int] | npt.NDArray[np.intp]) -> Any:
+    """Return a copy of a model with some of its features, in the given order."""
     narrowed = copy.copy(model)
     narrowed.components_ = np.ascontiguousarray(model.components_[:, kept])
     narrowed.feature_names_in_ = np.asarray(model.feature_names_in_, object)[kept]
     narrowed.n_features_in_ = len(kept)
+    fixed = getattr(model, "fixed_programs", None)
+    if fixed is not None:
+        narrowed.fixed_programs = np.asarray(fixed)[:, kept]
     vars(narrowed).pop("_online", None)  # sums over features that are no longer there
     return narrowed

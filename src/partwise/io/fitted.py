@@ -14,7 +14,11 @@ from partwise.exceptions import DataError
 __all__ = ["model_of"]
 
 #: Estimators that a record may name: name -> module.
-_ESTIMATORS = {"NMF": "partwise.factorize", "MiniBatchNMF": "partwise.factorize"}
+_ESTIMATORS = {
+    "ConsensusNMF": "partwise.factorize",
+    "MiniBatchNMF": "partwise.factorize",
+    "NMF": "partwise.factorize",
+}
 
 
 def model_of(adata: Any, key: str = _slots.NMF_KEY) -> Any:
@@ -29,7 +33,7 @@ def model_of(adata: Any, key: str = _slots.NMF_KEY) -> Any:
 
     Returns
     -------
-    NMF or MiniBatchNMF
+    NMF, MiniBatchNMF or ConsensusNMF
         With `components_`, `feature_names_in_` and the parameters of the fit: it can `transform`,
         and be saved. What the fit recorded stays in `uns`.
 

@@ -22,13 +22,19 @@ from partwise.utils.atomic import atomic_path
 
 __all__ = ["SCHEMA", "load_model", "save_model"]
 
-#: Version of the layout; raised when an older partwise could not read it.
-SCHEMA = 1
+#: Version of the layout; raised when an older partwise could not read it. Layout 1 had no losses
+#: but the squared one, no constraints and no consensus; what it holds means the same in layout 2.
+SCHEMA = 2
+_READABLE = (1, 2)
 _FORMAT = "partwise-model"
 _JSON = "model.json"
 _LARGEST_JSON = 2**28
 #: Models that can be saved: name -> module.
-_MODELS = {"NMF": "partwise.factorize", "MiniBatchNMF": "partwise.factorize"}
+_MODELS = {
+    "ConsensusNMF": "partwise.factorize",
+    "MiniBatchNMF": "partwise.factorize",
+    "NMF": "partwise.factorize",
+}
 #: State that is not public but that `partial_fit` goes on from.
 _PRIVATE = ("_online",)
 _FITTED = re.compile(r"[a-z][A-Za-z0-9_]*_")
@@ -60,7 +66,7 @@ def save_model(
     Parameters
     ----------
     model
-        A fitted `NMF` or `MiniBatchNMF`.
+        A fitted `NMF`, `MiniBatchNMF` or `ConsensusNMF`.
     path
         Where; any name will do, `.npz` says best what it is.
     feature_names
@@ -131,7 +137,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    NMF or MiniBatchNMF
+    NMF, MiniBatchNMF or ConsensusNMF
         The fitted model.
 
     Raises
@@ -192,10 +198,11 @@ class _Archive:
 def _load(archive: _Archive, path: Path) -> Any:
     description = archive.description()
     schema, name = description["schema"], description["class"]
-    if schema != SCHEMA:
+    if schema not in _READABLE:
+        known = " and ".join(map(str, _READABLE))
         raise DataError(
             f"the model has layout {schema!r} (partwise {description.get('partwise')}), but this "
-            f"partwise reads layout {SCHEMA}: update partwise",
+            f"partwise reads layouts {known}: update partwise",
             path=path,
         )
     if not isinstance(name, str) or name not in _MODELS:

@@ -19,6 +19,7 @@ __all__ = ["Packer", "Unpacker", "array_bytes", "array_from_bytes"]
 
 #: Records that a model may hold: name -> module. No other class is ever made from a file.
 _RECORDS = {
+    "Consensus": "partwise.factorize._consensus_record",
     "Factorization": "partwise.results",
     "Online": "partwise.solvers.minibatch",
     "OnlineCounts": "partwise.solvers.minibatch_counts",

@@ -13,11 +13,11 @@ import scipy.sparse as sp
 from partwise.exceptions import DataError
 from partwise.io.spool import BLOCK_BYTES
 
-#: A sparse block has at most about so many bytes: a panel of the engine in one piece, as a rule, for
+__all__ = ["CsrSource", "DenseSource", "ParquetSource", "value_dtype"]
+
+#: A sparse block has at most about so many bytes: as a rule a panel of the engine in one piece, for
 #: each time that pieces are joined all their values are copied.
 _SPARSE_BYTES = 2**26
-
-__all__ = ["CsrSource", "DenseSource", "ParquetSource", "value_dtype"]
 
 
 def value_dtype(dtype: np.dtype[Any], *, what: str = "the values") -> np.dtype[Any]:

@@ -64,6 +64,15 @@ class Recipe:
         target = next((float(s["target"]) for s in steps if s["step"] == "normalize_total"), None)
         return cls(target=target, log="log1p" in names)
 
+    @classmethod
+    def of(cls, model: Any) -> Recipe:
+        """Read what a model records of its preparation.
+
+        The choice of features is no step of rows: it shows in the model's names.
+        """
+        steps = getattr(model, "preparation_", [])
+        return cls.from_steps([s for s in steps if s.get("step") != "overdispersed_genes"])
+
     @property
     def text(self) -> str:
         """The steps in words."""

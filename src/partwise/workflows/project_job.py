@@ -210,22 +210,22 @@ def _find(
     """Run the stages that compute."""
     found = restrict(model, table.features)
     low = _check_coverage(found.coverage, options)
-    recipe = Recipe() if options.prepared else _recipe(model)
+    recipe = Recipe() if options.prepared else Recipe.of(model)
     with clock.stage("prepare"):
-        X = _columns(recipe.apply(table.matrix), found.columns)
-    narrowed = found.model
+        # in the order of the table
+        X = _columns(recipe.apply(table.matrix), np.sort(found.columns))
+    narrowed = found.in_order()
     narrowed.n_threads = n_threads
-    vars(narrowed).pop("feature_names_in_", None)  # matched by name already
     with clock.stage("project"):
         usage = narrowed.transform(X)
-        fit = row_fit(X, usage, narrowed.components_)
+        fit = row_fit(X, usage, narrowed.components_, loss=getattr(narrowed, "loss", "frobenius"))
     warn_of(clock, [*table.notes, *low, *_advice(found.coverage, usage)])
     return Findings(
         table=table,
         options=options,
         model=model,
         narrowed=narrowed,
-        columns=found.columns,
+        columns=np.sort(found.columns),
         coverage=found.coverage,
         recipe=recipe,
         usage=usage,
@@ -246,12 +246,6 @@ def _check_coverage(coverage: Coverage, options: ProjectOptions) -> list[str]:
             ) from None
         return [str(error)]
     return []
-
-
-def _recipe(model: Any) -> Recipe:
-    """Return the steps of the fit that work row by row; the choice of features shows in names."""
-    steps = getattr(model, "preparation_", [])
-    return Recipe.from_steps([step for step in steps if step["step"] != "overdispersed_genes"])
 
 
 def _columns(X: Any, columns: npt.NDArray[np.intp]) -> Any:
@@ -307,12 +301,11 @@ def _write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[W
     record["coverage"] = _slots.plain(
         {"features": coverage.features, "programs": coverage.programs}
     )
-    order = np.argsort(found.columns)  # features in the order of the table
     data = UsageTables(
         table=found.table,
         usage=found.usage,
-        programs=found.narrowed.components_[:, order],
-        kept=found.columns[order],
+        programs=found.narrowed.components_,
+        kept=found.columns,
         columns={"fit": found.fit},
         record=record,
     )

@@ -31,7 +31,31 @@ def data() -> np.ndarray:
 def models() -> dict[str, object]:
     """Return the fitted models to keep, by name of file."""
     X = data()
+    counts = np.floor(3 * X)
+    known = np.array([[1.0, 1.0, 0.0, 0.0, 0.0, np.nan]])
+    prepared = partwise.NMF(2, random_state=0).fit(np.log1p(X))
+    prepared.preparation_ = [
+        {"step": "normalize_total", "target": 1e4},
+        {"step": "log1p", "base": "e"},
+    ]
     return {
+        f"schema{SCHEMA}_nmf_counts": partwise.NMF(2, loss="kullback-leibler", random_state=0).fit(
+            counts
+        ),
+        f"schema{SCHEMA}_nmf_known_program": partwise.NMF(
+            3, fixed_programs=known, random_state=0
+        ).fit(X),
+        f"schema{SCHEMA}_nmf_signed": partwise.NMF(2, signed="usage", random_state=0).fit(X - 1),
+        f"schema{SCHEMA}_nmf_prepared": prepared,
+        f"schema{SCHEMA}_minibatch_counts": partwise.MiniBatchNMF(
+            2, loss="kullback-leibler", batch_size=8, random_state=0
+        ).fit(counts),
+        f"schema{SCHEMA}_minibatch_counts_online": partwise.MiniBatchNMF(
+            2, loss="kullback-leibler", batch_size=8, random_state=0
+        ).partial_fit(counts[:20]),
+        f"schema{SCHEMA}_consensus": partwise.ConsensusNMF(
+            2, n_replicates=4, density_threshold=2.0, random_state=0
+        ).fit(X),
         f"schema{SCHEMA}_nmf": partwise.NMF(2, random_state=0).fit(X),
         f"schema{SCHEMA}_nmf_penalties_float32": partwise.NMF(
             2, l1_programs=0.01, l2_usage=np.array([0.1, 0.2]), solver="bpp", random_state=1
