@@ -93,20 +93,21 @@ def consensus_programs(
     alive = lengths > 0
     spectra /= np.where(alive, lengths, 1.0)[:, None]
     with single_thread_blas(), threadpool_limits(1, user_api="openmp"):
-        distances = _distances(spectra)
+        points = _in_own_span(spectra)
+        distances = _distances(points)
         n_neighbors = max(1, int(size * len(spectra) / k))
         density = _local_density(distances, alive, n_neighbors)
         kept = alive if threshold >= _FARTHEST else density < threshold
         _check_enough(int(kept.sum()), k, threshold, density, alive)
-        labels = _cluster(spectra[kept], k, seed)
+        labels = _cluster(points[kept], k, seed)
         stability_kept = silhouette(distances[np.ix_(kept, kept)], labels)
         stability = stability_kept
         if not np.array_equal(kept, alive):
-            everything = _cluster(spectra[alive], k, seed)
+            everything = _cluster(points[alive], k, seed)
             stability = silhouette(distances[np.ix_(alive, alive)], everything)
-    programs, labels = _medians(spectra[kept], labels, k)
     cluster = np.full(len(spectra), -1, np.int32)
     cluster[kept] = labels
+    programs, cluster = _medians(spectra, cluster, k)
     return Consensus(
         programs=programs,
         replicates=spectra,
@@ -122,10 +123,7 @@ def consensus_programs(
 
 def reordered(found: Consensus, order: npt.NDArray[np.intp]) -> Consensus:
     """Return a consensus with its programs in another order; `order` names the old numbers."""
-    place = np.empty(len(order) + 1, np.int32)
-    place[order] = np.arange(len(order))
-    place[-1] = -1  # what was left out
-    return replace(found, programs=found.programs[order], cluster=place[found.cluster])
+    return replace(found, programs=found.programs[order], cluster=_renumbered(found.cluster, order))
 
 
 def check_replicates(replicates: npt.ArrayLike, k: int, p: int | None = None) -> Floats:
@@ -166,6 +164,15 @@ def _check_size(value: object) -> float:
             f"local_neighborhood_size must be a number above 0 and up to 1, not {value!r}"
         )
     return float(value)
+
+
+def _in_own_span(spectra: Floats) -> Floats:
+    """Return the rows in an orthonormal basis of their span: fewer columns, the same distances."""
+    m, p = spectra.shape
+    if m >= p:
+        return spectra
+    triangle = np.linalg.qr(spectra.T, mode="r")
+    return np.ascontiguousarray(np.asarray(triangle).T)
 
 
 def _distances(spectra: Floats) -> Floats:
@@ -256,9 +263,9 @@ def silhouette(distances: Floats, labels: Labels) -> float:
     return float(values.mean())
 
 
-def _medians(spectra: Floats, labels: Labels, k: int) -> tuple[Floats, Labels]:
-    """Return the programs by descending size of their cluster, and the labels in that order."""
-    medians = np.stack([np.median(spectra[labels == t], axis=0) for t in range(k)])
+def _medians(spectra: Floats, cluster: Labels, k: int) -> tuple[Floats, Labels]:
+    """Return the programs by descending size of their cluster, and the clusters in that order."""
+    medians = np.stack([np.median(spectra[cluster == t], axis=0) for t in range(k)])
     sums = medians.sum(axis=1)
     if (sums == 0).any():
         # the members share no feature that more than half of them use
@@ -267,7 +274,13 @@ def _medians(spectra: Floats, labels: Labels, k: int) -> tuple[Floats, Labels]:
             " their members have nothing in common. Take fewer components, or a lower "
             "density_threshold"
         )
-    order = np.argsort(-np.bincount(labels, minlength=k), kind="stable")
-    place = np.empty(k, np.int32)
-    place[order] = np.arange(k)
-    return (medians / sums[:, None])[order], place[labels]
+    order = np.argsort(-np.bincount(cluster[cluster >= 0], minlength=k), kind="stable")
+    return (medians / sums[:, None])[order], _renumbered(cluster, order)
+
+
+def _renumbered(cluster: Labels, order: npt.NDArray[np.intp]) -> Labels:
+    """Return clusters by their new numbers; `order` names the old ones, -1 stays."""
+    place = np.empty(len(order) + 1, np.int32)
+    place[order] = np.arange(len(order))
+    place[-1] = -1
+    return place[cluster]

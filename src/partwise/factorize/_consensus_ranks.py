@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from partwise.exceptions import UsageError
-from partwise.factorize._checks import check_count, is_source
+from partwise.factorize._checks import check_count
 from partwise.factorize._consensus_fits import Fits, Problem, kmeans_seed, warn_of
 from partwise.factorize._consensus_programs import consensus_programs
 from partwise.factorize._consensus_record import ConsensusRanks
@@ -18,7 +17,7 @@ from partwise.factorize._masking import check_observed
 from partwise.factorize.consensus import ConsensusNMF
 from partwise.matrix.masks import Hidden
 from partwise.matrix.panels import NARROW
-from partwise.utils.threads import resolve_threads, run_tasks, single_thread_blas
+from partwise.utils.threads import single_thread_blas
 
 __all__ = ["consensus_ranks", "recommend"]
 
@@ -95,9 +94,8 @@ def consensus_ranks(
     with single_thread_blas():
         problems = dict(_problems(model, X, asked, hidden))
         fits = {k: problems[k].fit(k, limits, model._penalties(k), on_fit) for k in asked}
-        tasks = [partial(_judge, model, problems[k], k, fits[k], limits.entropy) for k in asked]
-        # data on disk are read by one at a time
-        judged = run_tasks(1 if is_source(X) else resolve_threads(model.n_threads), tasks)
+        # one after the other: each holds its programs in float64, and the fits take far longer
+        judged = [_judge(model, problems[k], k, fits[k], limits.entropy) for k in asked]
     cut = np.array([fits[k].unconverged for k in asked])
     warn_of(int(cut.sum()), model.n_replicates * len(asked), model.max_iter)
     stability, error, relative = (np.array(values) for values in zip(*judged, strict=True))

@@ -17,7 +17,7 @@ __all__ = ["Moments", "as_matrix", "column_moments", "row_blocks", "row_sums"]
 Floats = npt.NDArray[np.float64]
 
 #: Stored values, or cells of a dense matrix, that are looked at together.
-_VALUES = 2**22
+_VALUES = 2**17
 
 
 @dataclass(frozen=True)

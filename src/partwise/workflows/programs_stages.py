@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from partwise.factorize import (
 )
 from partwise.matrix.moments import row_blocks
 from partwise.prepare import overdispersed_genes, scale_to_unit_variance
-from partwise.prepare.recipe import Recipe
+from partwise.prepare.recipe import PreparedSource, Recipe
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,7 +50,7 @@ class Counts:
     ----------
     per_million
         Counts scaled to a sum of 1e6 per cell over all genes; those genes that are in enough
-        cells. Sparse, dense or a block source.
+        cells. A block source: the rows are scaled as they are read.
     features
         Names of these genes.
     kept
@@ -133,6 +134,7 @@ def prepare(table: Table, options: ProgramsOptions) -> Counts:
     X = table.matrix
     if isinstance(X, np.ndarray) and np.count_nonzero(X) < _SPARSE * X.size:
         X = sp.csr_matrix(X)
+    X = X if hasattr(X, "blocks") else _InMemory(X)
     frequent = np.flatnonzero(_cells_with(X) >= max(1, options.min_cells))
     if len(frequent) < 2:
         raise DataError(
@@ -140,7 +142,8 @@ def prepare(table: Table, options: ProgramsOptions) -> Counts:
             f"{max(1, options.min_cells)} cells (--min-cells)",
             path=table.path,
         )
-    per_million = _take(Recipe(_MILLION).apply(X), frequent)
+    kept = None if len(frequent) == table.shape[1] else frequent
+    per_million = PreparedSource(X, Recipe(_MILLION), kept)
     genes = overdispersed_genes(per_million, n_genes=options.genes)
     chosen = frequent[genes.indices]
     counts = _columns(X, chosen)
@@ -148,7 +151,7 @@ def prepare(table: Table, options: ProgramsOptions) -> Counts:
     return Counts(
         per_million=per_million,
         features=tuple(table.features[j] for j in frequent),
-        kept=None if len(frequent) == table.shape[1] else frequent,
+        kept=kept,
         genes=genes,
         scaled=scale_to_unit_variance(counts),
         names=tuple(table.features[j] for j in chosen),
@@ -168,17 +171,25 @@ def _cells_with(X: Any) -> npt.NDArray[np.int64]:
     return found
 
 
-def _take(X: Any, columns: npt.NDArray[np.intp]) -> Any:
-    """Return some columns of a matrix or prepared source; all as they are."""
-    if len(columns) == X.shape[1]:
-        return X
-    return X.take(columns) if hasattr(X, "blocks") else X[:, columns]
+class _InMemory:
+    """A matrix as a block source: what is made of its rows need not be held for all of them."""
+
+    def __init__(self, matrix: Any) -> None:
+        self.shape: tuple[int, int] = matrix.shape
+        self.dtype: np.dtype[Any] = matrix.dtype
+        self.matrix = matrix
+
+    def blocks(self, start: int, stop: int) -> Iterator[tuple[int, Any]]:
+        """Yield (first row, rows) of consecutive blocks that cover rows start..stop."""
+        whole = start == 0 and stop >= self.shape[0]
+        for first, block in row_blocks(self.matrix if whole else self.matrix[start:stop]):
+            yield start + first, block
 
 
 def _columns(X: Any, chosen: npt.NDArray[np.intp]) -> Any:
     """Return some columns, in memory."""
-    if not hasattr(X, "blocks"):
-        return X[:, chosen]
+    if isinstance(X, _InMemory):
+        return X.matrix[:, chosen]
     parts = [block[:, chosen] for _, block in row_blocks(X)]
     if sp.issparse(parts[0]):
         return sp.vstack(parts, "csr")
