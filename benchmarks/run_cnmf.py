@@ -68,6 +68,15 @@ def run(counts: Path, folder: Path, args) -> tuple[cNMF, dict[str, float]]:
     return job, laps
 
 
+def more(args) -> None:
+    """Form the consensus of further numbers of programs, in a folder that `run` filled."""
+    job = cNMF(output_dir=str(args.output_dir), name="run")
+    for k in args.more:
+        job.consensus(k, density_threshold=args.threshold, show_clustering=False)
+        args.choose = k
+        np.savez(args.found.with_name(f"{args.found.stem}_{k}.npz"), **gather(job, args))
+
+
 def gather(job: cNMF, args) -> dict[str, np.ndarray]:
     """Return what was found, from the files it wrote; they are its own, so pickle is safe."""
     k, threshold = args.choose, str(args.threshold).replace(".", "_")
@@ -134,10 +143,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--stages", type=Path)
     parser.add_argument("--found", type=Path, help="npz of what was found")
+    parser.add_argument("--more", type=int, nargs="+", help="consensus of these k, run already")
     parser.add_argument("--golden", type=Path)
     args = parser.parse_args()
     if args.golden:
         golden(args.golden, args)
+        return
+    if args.more:
+        more(args)
         return
     job, laps = run(args.counts, args.output_dir, args)
     if args.stages:
