@@ -81,7 +81,8 @@ def test_the_same_files_for_any_number_of_threads(matrix, result, tmp_path):
 @pytest.mark.parametrize("methods", ["cv", "stability", "elbow"])
 def test_one_method(matrix, methods, tmp_path):
     found = rank(matrix, ranks=(2, 3, 4), methods=methods, n_replicates=5, output_dir=tmp_path)
-    assert found.selection.recommended == 3
+    # starts may agree on how to split a program that is one
+    assert found.selection.recommended in ((3, 4) if methods == "stability" else (3,))
     assert ("spectrum" in found.outputs) == (methods == "elbow")
     page = found.outputs["report"].read_text()
     assert ("Owen, Perry" in page) == (methods == "cv")

@@ -135,8 +135,8 @@ def _of_the_range(scores: Scores, verdict: Verdict, left_out: Sequence[int]) -> 
         )
     if left_out:
         texts.append(
-            f"the held-out error clearly rises up to rank {max(scores.held)}: it was not measured at "
-            f"the larger ranks {', '.join(map(str, left_out))}"
+            f"the held-out error clearly rises up to rank {max(scores.held)}: it was not measured "
+            f"at the larger ranks {', '.join(map(str, left_out))}"
         )
     return texts
 

@@ -1,0 +1,23 @@
+"""The page of `partwise rank` says what the command does."""
+
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "rank.md"
+
+
+def test_the_options_are_current():
+    from partwise.cli.reference import reference
+
+    text = PAGE.read_text("utf-8")
+    listed = text.partition("<!-- options: begin -->\n")[2].partition("<!-- options: end -->")[0]
+    assert listed.strip() == reference("rank").strip(), (
+        "run `python -m partwise.cli.reference docs/rank.md`"
+    )
+
+
+def test_the_python_example_runs():
+    names: dict = {}
+    code = PAGE.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    exec(compile(code, "docs/rank.md", "exec"), names)
+    assert names["found"].recommended == 4
+    assert len(names["figure"].axes) == 4
