@@ -10,7 +10,8 @@ share N(v) = sum_q x_q h_qc / (w h_q) is a sum of terms x / (b + v), so that 1 /
 Newton's method on 1 / N(v) = 1 / s therefore steps by (s - N) N / (s Q), Q = -N': from below it
 never passes the minimum and goes farther than Newton's method on N; from above it may pass it, by
 less. Where `safe`, a step down is the one of expectation maximisation, w N / s, which cannot
-raise f.
+raise f. With l2 the same bound on N gives a quadratic equation for the step d, (s' + l2 d) (1 +
+d Q / N) = N with s' = s + l2 v, whose root does not pass the minimum from below, either.
 
 Thin matrices are flat arrays of rows of length `stride`, a multiple of 16.
 """
@@ -127,7 +128,9 @@ def _step(old: float, n: float, q: float, s: float, l2: float, safe: bool) -> fl
         return old  # the other factor has nothing there
     if n <= 0 or q <= 0:
         return 0.0
-    new = old - (pull - n) / (q * (pull / n) + l2)
+    gap = n - pull
+    linear = q * (pull / n) + l2
+    new: float = old + 2.0 * gap / (linear + np.sqrt(linear * linear + 4.0 * l2 * (q / n) * gap))
     if safe and pull > n:
         new = max(new, old * n / pull)
     return max(new, 0.0)
