@@ -123,11 +123,16 @@ def fit(
         X = times_power(X, -power)
         matrix = count_matrix(X, hidden, n_threads)
         settings = replace(settings, penalties=in_scale(settings.penalties, power))
+        if start.usage is not None:
+            given = check_start(start.usage, (matrix.shape[0], k), "W")
+            start = replace(start, usage=times_power(given, -power))
+    unit = float(np.ldexp(1.0, power))
+    heard = None if callback is None else lambda i, loss: callback(i, loss * unit)
     best: CountOutcome | None = None
     for number in range(start.n_init):
         usage, programs = _start(X, matrix, hidden, k, start, number, settings, rng)
         solve: Any = fit_counts if isinstance(matrix, CountMatrix) else fit_stream
-        outcome = solve(matrix, usage, programs, settings, rng, callback)
+        outcome = solve(matrix, usage, programs, settings, rng, heard)
         if best is None or outcome.loss[-1] < best.loss[-1]:
             best = outcome
     assert best is not None  # n_init >= 1
@@ -137,7 +142,6 @@ def fit(
     result = record_counts(
         matrix, best, programs, power, seed=seed, solver="newton", seconds=_since(begun)
     )
-    unit = float(np.ldexp(1.0, power))
     return CountFit(times_power(usage, power), programs, result, best.deviance * unit)
 
 
