@@ -16,7 +16,7 @@ from partwise.matrix.thin import thin_rows
 from partwise.objectives import Penalties
 from partwise.results import Status
 from partwise.solvers.init import initialize
-from partwise.solvers.kl import CountOutcome, CountSettings, finish, fit_counts
+from partwise.solvers.kl import CountOutcome, CountSettings, finish, fit_counts, lifted
 from partwise.solvers.kl_stream import fit_stream
 from partwise.solvers.minibatch_counts import OnlineCounts, step_counts
 
@@ -50,8 +50,12 @@ def begin_counts(
 ) -> OnlineCounts:
     """Return the state before the first batch."""
     data = DataMatrix(X, k, dtype=np.dtype(X.dtype), n_threads=n_threads, hidden=hidden)
-    _, programs = initialize(data, k, init, rng)
-    return OnlineCounts.start(thin_rows(programs, data.stride(k), k))
+    flat = initialize(data, k, init, rng)[1]
+    programs = thin_rows(flat, data.stride(k), k)
+    empty = ~programs.any(axis=0)  # a first batch may be without counts
+    if empty.any():
+        programs[:, empty] = rng.exponential(size=(data.shape[1], int(empty.sum())))
+    return OnlineCounts.start(programs)
 
 
 def take_counts(
@@ -74,6 +78,7 @@ def close_counts(
     n, p = matrix.shape
     k = state.programs.shape[1]
     settings = CountSettings(0.0, probe, penalties, np.ones(n))
+    state.programs = lifted(state.programs, matrix.column_totals)
     programs = matrix.thin(p, k, state.programs)
     sums = state.programs.sum(axis=0, dtype=np.float64)
     even = np.divide(1.0, k * sums, out=np.zeros(k), where=sums > 0)

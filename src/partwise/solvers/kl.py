@@ -32,8 +32,10 @@ __all__ = [
     "ahead",
     "finish",
     "fit_counts",
+    "lifted",
     "penalty_of",
     "project",
+    "reseed",
 ]
 
 Array = npt.NDArray[Any]
@@ -47,6 +49,8 @@ FIRST, GROWTH, DIVISOR, MOST = 0.5, 1.05, 2.0, 0.95
 _STEPS, _PRECISION = 60, {"float32": 1e-5, "float64": 1e-9}
 #: Share of the rank-one deviance below which the residual is rounding error.
 EXACT = {"float32": 1e-6, "float64": 1e-11}
+#: Least share of an even program that a feature gets where only multiplication moves it.
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,19 @@ def ahead(new: Array, old: Array, weight: float) -> Array:
     return step
 
 
+def lifted(programs: Array, totals: npt.NDArray[np.float64]) -> Array:
+    """Return programs (p x k) of which none is zero in a feature that has counts.
+
+    Multiplicative steps never leave zero, so that a feature that was not seen before, or a zero of
+    the start, would stay what it is. Each program has at least a thousandth of what it would have
+    if it were spread like all counts, `totals` being those of the features.
+    """
+    share = totals / max(float(totals.sum()), np.finfo(float).tiny)
+    least = _LEAST * np.outer(share, programs.sum(axis=0, dtype=np.float64))
+    raised: Array = np.maximum(programs, least.astype(programs.dtype))
+    return raised
+
+
 def fit_counts(
     matrix: CountMatrix,
     usage: Array,
@@ -165,12 +182,17 @@ def fit_counts(
     history: list[float] = []
     status = Status.MAX_ITER
     threshold = settings.tol
+    reseed(matrix, (usage,), (programs,), rng, k)
     for state in _iterate(matrix, usage, programs, settings, k):
         usage, programs = state.usage, state.programs
         history.append(state.loss)
         if callback is not None:
             callback(len(history), state.loss)
-        state.reseed(matrix, rng, k)
+        if not settings.penalties.active:  # a penalty may well want a program to be zero
+            reseed(
+                matrix, (state.usage, state.usage_ahead), (state.programs, state.programs_ahead),
+                rng, k,
+            )  # fmt: skip
         if state.loss <= EXACT[matrix.dtype.name] * matrix.independent():
             status = Status.EXACT
             break
@@ -201,19 +223,23 @@ class _State:
         """Whether not even the most careful step lowered the loss: rounding is all that is left."""
         return self.caution > 2
 
-    def reseed(self, matrix: CountMatrix, rng: np.random.Generator, k: int) -> None:
-        """Give components whose program is zero a new one; unused, so the loss stays."""
-        stride = matrix.stride(k)
-        programs = thin_rows(self.programs, stride, k)
-        dead = ~programs.any(axis=0)
-        if not dead.any() or dead.all():
-            return
-        for t in np.flatnonzero(dead):
-            column = matrix.column_totals * rng.exponential(size=matrix.shape[1])
-            for flat in (self.programs, self.programs_ahead):
-                thin_rows(flat, stride, k)[:, t] = column / max(column.sum(), 1e-300)
-            for flat in (self.usage, self.usage_ahead):
-                thin_rows(flat, stride, k)[:, t] = 0
+
+def reseed(
+    matrix: Any,
+    usages: tuple[Array, ...],
+    programs: tuple[Array, ...],
+    rng: np.random.Generator,
+    k: int,
+) -> None:
+    """Give components whose program is zero a new one, in place; unused, so the loss stays."""
+    stride = matrix.stride(k)
+    dead = ~thin_rows(programs[0], stride, k).any(axis=0)
+    for t in np.flatnonzero(dead):
+        column = matrix.column_totals * rng.exponential(size=matrix.shape[1])
+        for flat in programs:
+            thin_rows(flat, stride, k)[:, t] = column / max(column.sum(), 1e-300)
+        for flat in usages:
+            thin_rows(flat, stride, k)[:, t] = 0
 
 
 def _iterate(

@@ -28,7 +28,9 @@ from partwise.solvers.kl import (
     ahead,
     finish,
     fit_counts,
+    lifted,
     penalty_of,
+    reseed,
 )
 from partwise.solvers.state import decrease
 
@@ -39,6 +41,8 @@ Callback = Callable[[int, float], None]
 
 #: The first steps on a stream are taken on this many of its rows, in memory.
 _SAMPLE_ROWS, _SAMPLE_STEPS, _SAMPLE_DECREASE = 16384, 60, 1e-4
+#: Extrapolation takes at most so much of a step's result away: what is zero remains zero.
+_SHRINK = np.float32(0.1)
 #: Fewer rows need no sample.
 _SAMPLE_FROM = 4096
 
@@ -58,7 +62,10 @@ def fit_stream(
     memory. The first steps are taken in memory, on a sample of the rows.
     """
     k = settings.penalties.usage.l1.shape[0]
+    reseed(matrix, (), (programs,), rng, k)
     programs = _start_on_sample(matrix, programs, settings, rng)
+    rows = lifted(thin_rows(programs, matrix.stride(k), k), matrix.column_totals)
+    programs = matrix.thin(matrix.shape[1], k, rows)
     accepted, weight = programs, FIRST
     usage_ahead = _spread(matrix, programs, settings, k)
     history: list[float] = []
@@ -72,7 +79,7 @@ def fit_stream(
             best, caution, usage_ahead = loss, 0, w
             accepted = programs
             stepped = _multiply(matrix, w, programs, shares, settings, k)
-            programs = ahead(stepped, accepted, weight)
+            programs = np.maximum(ahead(stepped, accepted, weight), stepped * _SHRINK)
             weight = min(MOST, weight * GROWTH)
         else:
             # back to the last good programs: one plain step from there

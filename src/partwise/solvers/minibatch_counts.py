@@ -16,7 +16,7 @@ import numpy.typing as npt
 from partwise.matrix.counts import CountMatrix
 from partwise.matrix.thin import thin_rows
 from partwise.objectives import Penalties
-from partwise.solvers.kl import CountSettings, project
+from partwise.solvers.kl import CountSettings, lifted, project
 
 __all__ = ["OnlineCounts", "step_counts"]
 
@@ -76,6 +76,7 @@ def step_counts(
     p, k = state.programs.shape
     stride = batch.stride(k)
     settings = CountSettings(0.0, 1, penalties, np.ones(batch.shape[0]))
+    state.programs = lifted(state.programs, batch.column_totals)
     programs = batch.thin(p, k, state.programs)
     usage, deviance = project(batch, programs, settings, k)
     state.steps += 1
