@@ -11,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from partwise.factorize._counts import count_matrix
 from partwise.factorize.held_out import held_out_error
 from partwise.factorize.nmf import NMF
+from partwise.matrix.counts import CountMatrix, CountStream
 from partwise.matrix.masks import Hidden, Speckle
 from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.thin import thin_rows
 from partwise.metrics.stability import co_assignment, cophenetic_correlation, dispersion
 from partwise.objectives import ElasticNet, Penalties
 from partwise.results import Status
+from partwise.solvers.kl import CountSettings, project
 from partwise.solvers.restarts import fit_restarts
 from partwise.solvers.state import Outcome, Settings, exact_problem, gram_of, residual
 from partwise.utils.threads import run_tasks, single_thread_blas
@@ -45,6 +48,10 @@ _HIDDEN, _HIDDEN_OF_NONZERO, _FEWEST_HIDDEN = 0.1, 0.25, 20_000
 #: programs. Where the entry that would tell the usage of a program is the hidden one, usage
 #: without a ridge has no bounds, and one row decides the error of a whole replicate.
 _RIDGE = 0.01
+#: Share of the expected counts that row and column totals alone predict: a program that is zero
+#: somewhere says that nothing will ever be counted there, and one hidden count that belies it
+#: decides the deviance of a whole replicate.
+_TOTALS = 0.03
 #: Start of fits with hidden entries: one that does not depend on luck, because luck would differ
 #: between ranks.
 _HELD_START = "nndsvd"
@@ -184,7 +191,10 @@ class RankFits:
     def _held_counts(self, k: int, replicate: int) -> HeldFit:
         mask = mask_of(self.fraction, self.entropy, replicate)
         usage, model = self._counts(k, (_HELD, replicate), _HELD_START, mask)
-        found = held_out_error(self.X, mask, usage, model.components_, loss=self._loss, n_threads=1)
+        threads = self._n_threads if self._streamed else 1
+        matrix = count_matrix(self.X, Hidden([mask]), threads)
+        usage, programs = _smooth_counts(matrix, usage, model.components_, self.fraction)
+        found = held_out_error(self.X, mask, usage, programs, loss=self._loss, n_threads=1)
         self._on_fit()
         return HeldFit(found.relative, model.n_iter_, model.result_.converged)
 
@@ -273,6 +283,33 @@ def _ridge_usage(matrix: DataMatrix, programs: Array, k: int) -> Array:
     usage = matrix.thin(matrix.shape[0], k)
     matrix.sweep(programs, exact_problem(matrix, programs, ridge), usage)
     return usage
+
+
+def _smooth_counts(
+    matrix: CountMatrix | CountStream, usage: Array, programs: Array, hidden: float
+) -> tuple[Array, Array]:
+    """Return usage and programs that predict hidden counts.
+
+    The usage is solved with a ridge, relative to the mean usage and the total of the row, and one
+    program is added: the totals of the columns, used by each row in proportion to its own (of
+    which the share `hidden` is not seen).
+    """
+    k = programs.shape[0]
+    totals = matrix.row_totals / max(float(matrix.row_totals.mean()), np.finfo(float).tiny)
+    mean = max(float(usage.mean(dtype=np.float64)), np.finfo(float).tiny)
+    ridge = ElasticNet.build(0.0, _RIDGE / mean, k, factor="usage")
+    none = ElasticNet.build(0.0, 0.0, k, factor="programs")
+    alone = np.ones(k, bool)  # one factor penalised: the other one does not move
+    settings = CountSettings(0.0, 1, Penalties(ridge, none, alone), np.where(totals > 0, totals, 1))
+    flat = matrix.thin(matrix.shape[1], k, programs.T)
+    smooth = np.zeros((matrix.shape[0], k + 1), matrix.dtype)
+    for start, panel in matrix.panels():
+        w, _ = project(panel, flat, settings, k, start)
+        rows = thin_rows(w, matrix.stride(k), k)
+        smooth[start : start + panel.shape[0], :k] = (1 - _TOTALS) * rows
+    smooth[:, k] = _TOTALS * matrix.row_totals / (1 - hidden)
+    columns = matrix.column_totals / max(matrix.total, np.finfo(float).tiny)
+    return smooth, np.vstack([programs, columns.astype(programs.dtype)])
 
 
 def consensus_of(fits: list[FullFit]) -> tuple[float, float]:
