@@ -240,6 +240,28 @@ class TestConstraints:
             masked.relative_error(X, omega, W, model.components_), rel=1e-9
         )
 
+    @pytest.mark.parametrize("weights", [False, True])
+    def test_programs_kept_apart(self, weights):
+        X, omega, mask = masked.example("wide", weights=weights, hidden=0.4)
+        given = {"mask": mask, "weights": omega if weights else None}
+        plain = NMF(4, random_state=0, tol=1e-7, max_iter=2000).fit(X, **given)
+        model = NMF(4, orthogonality=0.05, random_state=0, tol=1e-7, max_iter=2000)
+        W = model.fit_transform(X, **given)
+        assert (np.diff(model.result_.loss) <= 0).all()
+        assert model.result_.relative_error == pytest.approx(
+            masked.relative_error(X, omega, W, model.components_), rel=1e-9
+        )
+
+        def cosines(H):
+            H = H / np.linalg.norm(H, axis=1, keepdims=True)
+            return (H @ H.T)[np.triu_indices(4, 1)]
+
+        assert cosines(model.components_).mean() < cosines(plain.components_).mean()
+        norm = np.sum(omega * np.where(omega > 0, X, 0) ** 2)
+        value = masked.objective(X, omega, W, model.components_)
+        value += 0.5 * 0.05 * norm * cosines(model.components_).mean()
+        assert model.result_.loss[-1] == pytest.approx(value, rel=1e-4)
+
     def test_signed_programs(self):
         X, omega, mask = masked.example("wide")
         X = X - X.mean()
