@@ -25,7 +25,7 @@ def in_order(
     """Return usage (n x k), programs (k x p), the share of ||X||^2 that each explains, the order.
 
     At the exact usage <X, w_t h_t> sums over the programs to ||X||^2 - ||X - W H||^2; programs are
-    sorted by it, those that were given (`given`) staying in front.
+    sorted by it, the first ones (`given`) staying where they are.
     """
     k = outcome.statistics.gram.shape[0]
     stride = matrix.stride(k)

@@ -307,7 +307,8 @@ class MiniBatchNMF(BaseNMF):
             online = self._online = self._begin(matrix, k, H)
             status, history, epochs = self._epochs(X, hidden, k, settings, heard)
             outcome = self._close(matrix, settings, status, history, epochs)
-            usage, programs, explained, order = in_order(matrix, outcome)
+            kept = k if settings.penalties.uneven else 0
+            usage, programs, explained, order = in_order(matrix, outcome, kept)
             self._online = online.as_given(programs.T, order).scaled(power)
             outcome.loss = [float(v) for v in times_power(np.array(outcome.loss), 2 * power)]
             self.components_ = programs

@@ -87,7 +87,8 @@ class NMF(BaseNMF):
     n_init : int
         Number of starts; the best is kept. Starts after the first of an NNDSVD are random.
     l1_usage, l2_usage, l1_programs, l2_programs : float or array of k
-        Elastic net of each factor, for all components or for each.
+        Elastic net of each factor, for all components or for each. Components that have weights
+        of their own keep their places: they are not sorted.
     fixed_programs : array of m x p, m <= k, optional
         Programs that are given, such as known signatures; NaN marks entries that are fitted. They
         come first in `components_`, in this order, and every given entry comes back as it is (in
@@ -300,7 +301,8 @@ class NMF(BaseNMF):
                     best = outcome
             assert best is not None  # n_init >= 1
             best.loss = [float(v) for v in times_power(np.array(best.loss), 2 * matrix.exponent)]
-            usage, programs, explained, _ = in_order(matrix, best, settings.constraints.count)
+            kept = k if settings.penalties.uneven else settings.constraints.count
+            usage, programs, explained, _ = in_order(matrix, best, kept)
             self.components_ = programs
             self.n_components_ = k
             self.n_iter_ = best.n_iter

@@ -105,6 +105,12 @@ class Penalties:
             )
         object.__setattr__(self, "active", bool(usage.any() or programs.any()))
 
+    @property
+    def uneven(self) -> bool:
+        """Whether components have weights of their own; they then keep their places."""
+        nets = (self.usage, self.programs)
+        return any(np.ptp(weights) > 0 for net in nets for weights in (net.l1, net.l2))
+
     def scaled(self, power: int) -> Penalties:
         """Return the penalties for data 2^-power times these, and usage that is so, too.
 

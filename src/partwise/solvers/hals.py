@@ -24,6 +24,7 @@ from partwise.matrix.matrix import DataMatrix
 from partwise.matrix.problem import RowProblem, Statistics
 from partwise.results import Status
 from partwise.solvers.apart import solve_apart
+from partwise.solvers.balance import balance
 from partwise.solvers.given import Given
 from partwise.solvers.state import (
     Outcome,
@@ -75,12 +76,12 @@ def _sweeps(matrix: DataMatrix, k: int) -> int:
 def _loss(
     matrix: DataMatrix,
     settings: Settings,
-    usage: Array,
     programs: Array,
     statistics: Statistics,
     gram: npt.NDArray[np.float64],
+    sums: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
 ) -> float:
-    """Return the objective at (usage, programs); `gram` is the Gram matrix of the programs."""
+    """Return the objective; `gram` is H H^T, `sums` those of usage and programs."""
     value = 0.5 * (
         matrix.squared_norm
         + statistics.fill
@@ -88,14 +89,8 @@ def _loss(
         + float(np.sum(statistics.gram * gram))
     )
     if settings.penalties.active:
-        k = gram.shape[0]
-        stride = matrix.stride(k)
-        for penalty, flat, squares in (
-            (settings.penalties.usage, usage, np.diag(statistics.gram)),
-            (settings.penalties.programs, programs, np.diag(gram)),
-        ):
-            sums = flat.reshape(-1, stride)[:, :k].sum(axis=0, dtype=np.float64)
-            value += penalty.value(sums, squares)
+        value += settings.penalties.usage.value(sums[0], np.diag(statistics.gram))
+        value += settings.penalties.programs.value(sums[1], np.diag(gram))
     value += settings.constraints.overlap(gram, matrix.squared_norm)
     return max(value, 0.0)
 
@@ -205,24 +200,24 @@ def _pass(matrix: DataMatrix, state: _Iterate, settings: Settings, sweeps: int) 
     penalty = settings.penalties.usage
     signed = settings.constraints.signed == "usage"
     if settings.exact:
-        longer = not settings.penalties.active
         problem = exact_problem(
-            matrix, state.ahead, penalty, sweeps=sweeps, signed=signed, longer=longer
+            matrix, state.ahead, penalty, sweeps=sweeps, signed=signed, longer=_longer(settings)
         )
     else:
         gram = penalty.gram(state.gram)
         problem = RowProblem.build(
             gram, penalty.l1, dtype=matrix.dtype, sweeps=sweeps, signed=signed,
-            longer=not settings.penalties.active,
+            longer=_longer(settings),
         )  # fmt: skip
     return matrix.sweep(state.ahead, problem, state.usage)
 
 
-def _lengthened(
-    matrix: DataMatrix,
-    statistics: Statistics,
-    programs: Array,
-) -> Array:
+def _longer(settings: Settings) -> bool:
+    """Tell whether steps may be longer where entries are hidden: penalties would not be scaled."""
+    return not (settings.penalties.active or settings.constraints.orthogonality)
+
+
+def _lengthened(matrix: DataMatrix, statistics: Statistics, programs: Array) -> Array:
     """Return H A + factor (C - H A), by which columns with hidden entries take longer steps."""
     factors = matrix.column_factors
     if statistics.observed is None or (factors == 1).all():
@@ -249,14 +244,15 @@ def _advance(
         signed=settings.constraints.signed == "programs",
     )
     programs = state.ahead.copy()
-    longer = not settings.penalties.active
-    cross = _lengthened(matrix, statistics, programs) if longer else statistics.cross
+    cross = statistics.cross
+    if _longer(settings):
+        cross = _lengthened(matrix, statistics, programs)
     if settings.constraints.orthogonality:
         solve_apart(matrix, problem, cross, programs, settings.constraints, state.given)
         gram = gram_of(matrix, programs, k)
     else:
         gram = solve_programs(matrix, problem, cross, programs, state.given)
-    loss = _loss(matrix, settings, state.usage, programs, statistics, gram)
+    loss = _balanced_loss(matrix, state, settings, statistics, programs, gram)
     if loss > state.loss:
         state.weight /= _DIVISOR
         state.ahead = state.programs.copy()
@@ -269,6 +265,36 @@ def _advance(
         state.programs = programs
         state.loss = loss
     state.gram = gram_of(matrix, state.ahead, k)
+
+
+def _balanced_loss(
+    matrix: DataMatrix,
+    state: _Iterate,
+    settings: Settings,
+    statistics: Statistics,
+    programs: Array,
+    gram: npt.NDArray[np.float64],
+) -> float:
+    """Return the objective; where it does not rise, after moving scale between the factors.
+
+    Then usage, programs and the programs before are changed in place.
+    """
+    k = gram.shape[0]
+    if not settings.penalties.active:
+        empty = np.zeros(0)
+        return _loss(matrix, settings, programs, statistics, gram, (empty, empty))
+    rows = [flat.reshape(-1, matrix.stride(k))[:, :k] for flat in (state.usage, programs)]
+    sums = rows[0].sum(axis=0, dtype=np.float64), rows[1].sum(axis=0, dtype=np.float64)
+    loss = _loss(matrix, settings, programs, statistics, gram, sums)
+    squares = np.diag(statistics.gram), np.diag(gram)
+    c, gain = balance(settings.penalties, settings.constraints.pinned(k), sums, squares)
+    if loss - gain > state.loss:
+        return loss
+    scale = c.astype(matrix.dtype)
+    rows[0] *= scale
+    rows[1] /= scale
+    state.programs.reshape(-1, matrix.stride(k))[:, :k] /= scale
+    return loss - gain
 
 
 def _reseed(
