@@ -362,3 +362,99 @@ def test_plain_values_go_through_hdf5(tmp_path):
     assert bool(back["f"]["g"]) is True
     with h5py.File(tmp_path / "a.h5ad") as file:
         assert "b_c" in file["uns/v"]
+
+
+class TestOtherEstimators:
+    @pytest.fixture
+    def counts(self):
+        adata = make(80)
+        adata.X = np.random.default_rng(5).poisson(6 * adata.X).astype(np.float32) + 0
+        adata.obs["size"] = 1.0 + np.arange(80) % 3
+        return adata
+
+    def test_counts(self, counts, tmp_path):
+        pw.tl.nmf(counts, 2, loss="kullback-leibler", size_factors="size", mask_var="good")
+        good = counts.var["good"].to_numpy()
+        model = pw.NMF(2, loss="kullback-leibler", random_state=0)
+        expected = model.fit_transform(counts.X[:, good], size_factors=counts.obs["size"])
+        np.testing.assert_array_equal(usage_of(counts), expected)
+        assert counts.uns["nmf"]["loss"] == "kullback-leibler"
+        counts.write_h5ad(tmp_path / "a.h5ad")
+        again = pw.get.model(anndata.read_h5ad(tmp_path / "a.h5ad"))
+        assert again.loss == "kullback-leibler"
+        with pytest.raises(UsageError, match="obs has no column 'nothing'"):
+            pw.tl.nmf(counts, 2, loss="kullback-leibler", size_factors="nothing")
+
+    def test_projected_counts(self, counts):
+        fitted, new = counts[:40].copy(), counts[40:].copy()
+        pw.tl.nmf(fitted, 2, loss="kullback-leibler")
+        pw.tl.project(new, fitted)
+        np.testing.assert_allclose(
+            usage_of(new), pw.get.model(fitted).transform(new.to_df()), rtol=1e-5
+        )
+        x, m = new.X.astype(float), usage_of(new) @ new.varm["NMF_loadings"].T.astype(float)
+        q = new.varm["NMF_loadings"] / new.varm["NMF_loadings"].sum(axis=0)
+        null = x.sum(axis=1, keepdims=True) * q.mean(axis=1).astype(float)
+
+        def deviance(mean):
+            ratio = np.where(x > 0, x / np.where(x > 0, mean, 1), 1)
+            return (x * np.log(ratio) - x + mean).sum(axis=1)
+
+        np.testing.assert_allclose(new.obs["nmf_fit"], 1 - deviance(m) / deviance(null), rtol=1e-4)
+
+    def test_mask_goes_with_the_variables(self, counts):
+        mask = np.random.default_rng(1).random(counts.shape) < 0.1
+        pw.tl.nmf(counts, 2, mask=mask, mask_var="good")
+        good = counts.var["good"].to_numpy()
+        expected = pw.NMF(2, random_state=0).fit(counts.X[:, good], mask=mask[:, good])
+        loadings = counts.varm["NMF_loadings"][good].T
+        np.testing.assert_array_equal(loadings, expected.components_)
+
+    def test_consensus(self, counts, tmp_path):
+        pw.tl.consensus_nmf(counts, 3, n_replicates=5, density_threshold=2.0)
+        record = counts.uns["nmf"]
+        assert record["estimator"] == "ConsensusNMF"
+        assert -1 <= record["stability"] <= 1
+        assert len(record["local_density"]) == 15
+        counts.write_h5ad(tmp_path / "a.h5ad")
+        back = anndata.read_h5ad(tmp_path / "a.h5ad")
+        pw.save(pw.get.model(back), tmp_path / "m.npz")
+        new = make(20, seed=1)
+        pw.tl.project(new, tmp_path / "m.npz", min_coverage=0.9)
+        assert usage_of(new).shape == (20, 3)
+
+    def test_rank(self, counts, tmp_path):
+        pw.tl.select_rank(counts, [1, 2, 3], methods=("cv",), n_replicates=2)
+        assert set(counts.uns["nmf_rank"]["rank"]) == {1, 2, 3}
+        choice = counts.uns["nmf_rank_choice"]
+        assert choice["recommended"] in (1, 2, 3)
+        counts.write_h5ad(tmp_path / "a.h5ad")
+        back = anndata.read_h5ad(tmp_path / "a.h5ad")
+        assert list(back.uns["nmf_rank"].columns) == list(counts.uns["nmf_rank"].columns)
+        assert back.uns["nmf_rank_choice"]["rule"] == choice["rule"]
+
+    def test_known_programs(self, counts):
+        known = np.full((1, 12), np.nan)
+        known[0, :3] = 1.0
+        pw.tl.nmf(counts, 2, fixed_programs=known)
+        np.testing.assert_array_equal(counts.varm["NMF_loadings"][:3, 0], 1.0)
+        some = counts[:, 1:].copy()
+        pw.tl.project(some, counts)
+        assert usage_of(some).shape == (80, 2)
+
+    def test_a_model_of_the_command_line_prepares_the_new_values(self, counts, tmp_path):
+        model = pw.NMF(2, random_state=0)
+        totals = counts.X.sum(axis=1, keepdims=True)
+        ready = np.log1p(counts.X * np.float32(100) / np.where(totals > 0, totals, 1))
+        model.fit(pd.DataFrame(ready, columns=counts.var_names))
+        model.preparation_ = [{"step": "normalize_total", "target": 100.0}, {"step": "log1p"}]
+        pw.save(model, tmp_path / "m.npz")
+        pw.tl.project(counts, tmp_path / "m.npz")
+        frame = pd.DataFrame(ready, columns=counts.var_names)
+        np.testing.assert_allclose(usage_of(counts), model.transform(frame), rtol=1e-3, atol=1e-4)
+        assert counts.uns["nmf"]["params"]["preparation"].startswith("each row scaled")
+        counts.X = ready
+        pw.tl.project(counts, tmp_path / "m.npz", prepare=False, key_added="as_is")
+        np.testing.assert_allclose(
+            usage_of(counts, "as_is"), usage_of(counts), rtol=1e-3, atol=1e-4
+        )

@@ -182,7 +182,7 @@ def explained_bars(explained: npt.ArrayLike, *, label: str = "Share of the data"
     axes.xaxis.set_major_locator(MaxNLocator(20, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     if len(shares) <= 25:
-        for place, share in zip(places, shares, strict=True):
+        for place, share in zip(places.tolist(), shares.tolist(), strict=True):
             _above(axes, place, share, f"{share:.1f}" if share < 9.95 else f"{share:.0f}")
         axes.set_ylim(0, 1.12 * max(shares.max(), 1e-9))
     return figure
@@ -326,7 +326,8 @@ def fit_histogram(fit: npt.ArrayLike) -> Figure:
     figure = new_figure(FULL_WIDTH, 2.4)
     axes = figure.add_subplot()
     low = min(0.0, float(values.min()))
-    axes.hist(values, bins=np.linspace(low, 1.0, 51).tolist(), color=OKABE_ITO[0])
+    counts, *_ = axes.hist(values, bins=np.linspace(low, 1.0, 51).tolist(), color=OKABE_ITO[0])
+    axes.set_ylim(0, 1.15 * float(np.max(counts)))  # room for the text
     middle = float(np.median(values))
     axes.axvline(middle, color=OKABE_ITO[3], linewidth=1.2)
     axes.annotate(

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from partwise.workflows.cluster_options import ClusterOptions
     from partwise.workflows.factorize_job import FactorizeResult, factorize
     from partwise.workflows.factorize_options import FactorizeOptions
-    from partwise.workflows.project_job import ProjectResult, project
-    from partwise.workflows.project_options import ProjectOptions
     from partwise.workflows.programs_job import ProgramsResult, programs
     from partwise.workflows.programs_options import ProgramsOptions
+    from partwise.workflows.project_job import ProjectResult, project
+    from partwise.workflows.project_options import ProjectOptions
     from partwise.workflows.rank_job import RankResult, rank
     from partwise.workflows.rank_options import RankOptions
     from partwise.workflows.simulate_job import SimulateOptions, simulate
@@ -28,17 +28,17 @@ __all__ = [
     "ClusterResult",
     "FactorizeOptions",
     "FactorizeResult",
-    "ProjectOptions",
-    "ProjectResult",
     "ProgramsOptions",
     "ProgramsResult",
+    "ProjectOptions",
+    "ProjectResult",
     "RankOptions",
     "RankResult",
     "SimulateOptions",
     "cluster",
     "factorize",
-    "project",
     "programs",
+    "project",
     "rank",
     "simulate",
     "warmup",

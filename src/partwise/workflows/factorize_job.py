@@ -23,7 +23,7 @@ from partwise.workflows.clock import Clock
 from partwise.workflows.factorize_files import write_tables
 from partwise.workflows.factorize_options import FactorizeOptions
 from partwise.workflows.factorize_report import build_report
-from partwise.workflows.factorize_stages import Prepared, advice, fit_prepared, prepare
+from partwise.workflows.factorize_stages import Prepared, Quality, advice, fit_prepared, prepare
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line
 from partwise.workflows.outputs import RunFolder, open_run_folder
@@ -118,7 +118,7 @@ class FactorizeResult:
         fit = self.factorization
         return [
             f"{self.n_rows:,} rows x {len(self.features):,} features, {fit.programs.shape[0]} "
-            f"programs: relative error {fit.relative_error:.4g}; {fit.status.advice}",
+            f"programs: {Quality.of_fit(fit, self.options.loss).text}; {fit.status.advice}",
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"model: {self.outputs['model']}",
             f"report: {self.outputs['report']}",

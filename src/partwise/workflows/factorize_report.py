@@ -19,6 +19,7 @@ from partwise.report import (
     format_duration,
 )
 from partwise.utils.memory import peak_memory_bytes
+from partwise.workflows.factorize_stages import Quality
 from partwise.workflows.usage_files import program_names
 
 if TYPE_CHECKING:
@@ -94,14 +95,15 @@ def _headlines(found: Findings) -> list[Headline]:
     fit = found.fit
     n, p = found.table.shape
     used = len(found.prepared.features)
+    quality = Quality.of_fit(fit, found.options.loss)
     note = "" if used == p else f"of {format_count(p)}, by over-dispersion"
     return [
         Headline("Rows", format_count(n)),
         Headline("Features", format_count(used), note),
         Headline(
             "Explained",
-            f"{100 * (1 - fit.relative_error**2):.1f} %",
-            f"of the sum of squares; relative error {fit.relative_error:.3g}",
+            f"{100 * quality.explained:.1f} %",
+            f"{quality.of}; {quality.text}",
         ),
         Headline(
             "Fit",
@@ -130,6 +132,7 @@ def _programs(found: Findings) -> Section:
     names = list(program_names(fit.programs.shape[0]))
     programs = pd.DataFrame(fit.programs.T, index=list(found.prepared.features), columns=names)
     shares = pd.DataFrame({"share": fit.explained}, index=pd.Index(names, name="program"))
+    quality = Quality.of_fit(fit, found.options.loss)
     leading = found.top[found.top["rank"] <= _LEADING]
     lead = leading[leading["rank"] == 1].set_index("program")["feature"]
     main = ", ".join(f"{figures.program_name(p)} {f}" for p, f in list(lead.items())[:8])
@@ -140,8 +143,7 @@ def _programs(found: Findings) -> Section:
             ReportFigure(
                 figures.explained_bars(fit.explained),
                 "What the programs explain",
-                "Share of the data's sum of squares, at the usage that fits best; together "
-                f"{100 * fit.explained.sum():.1f} %.",
+                f"Share of {quality.programs}; together {100 * fit.explained.sum():.1f} %.",
                 f"Bars of {len(names)} programs, from {100 * fit.explained.max():.1f} % to "
                 f"{100 * fit.explained.min():.1f} %.",
                 ReportTable(shares, "Share explained"),
@@ -220,6 +222,6 @@ def _methods(found: Findings) -> list[str]:
         f"A table of {n:,} rows and {p:,} features (preparation: {found.prepared.recipe.text})."
         f"{chosen} It was factorized into {fit.programs.shape[0]} non-negative programs with "
         f"partwise {__version__} (loss: {loss}, solver {fit.solver}, start {options.init}, seed "
-        f"{options.seed}); the relative error of the fit is {fit.relative_error:.3g} "
+        f"{options.seed}); it leaves a {Quality.of_fit(fit, options.loss).text} "
         f"({'converged' if fit.converged else 'not converged'} after {fit.n_iter} iterations)."
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from partwise.utils.progress import Stage
     from partwise.workflows.factorize_options import FactorizeOptions
 
-__all__ = ["Prepared", "advice", "fit_prepared", "prepare"]
+__all__ = ["Prepared", "Quality", "advice", "fit_prepared", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,52 @@ class Prepared:
     recipe: Recipe
 
     @property
-    def mask(self) -> npt.NDArray[np.intp] | None:
-        """Positions of the features that take part, None for all."""
-        return self.kept
-
-    @property
     def steps(self) -> list[dict[str, Any]]:
         """The record that a model keeps."""
         steps = self.recipe.steps
         if self.kept is not None:
             steps.append({"step": "overdispersed_genes", "n_genes": len(self.kept)})
         return steps
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a fit describes the data, in the terms of its loss.
+
+    Attributes
+    ----------
+    explained
+        Share from 0 to 1.
+    of
+        What it is a share of.
+    text
+        One phrase with the number that the loss is about.
+    programs
+        What the share of one program is a share of.
+    """
+
+    explained: float
+    of: str
+    text: str
+    programs: str
+
+    @classmethod
+    def of_fit(cls, fit: Factorization, loss: str) -> Quality:
+        """Return the quality of a fit."""
+        error = fit.relative_error
+        if loss == "frobenius":
+            return cls(
+                1.0 - error**2,
+                "of the sum of squares",
+                f"relative error {error:.4g}",
+                "the data's sum of squares, at the usage that fits best",
+            )
+        return cls(
+            1.0 - error,
+            "of the deviance that one program leaves",
+            f"deviance {error:.4g} of that of one program",
+            "the counts that all programs together account for",
+        )
 
 
 def prepare(table: Table, options: FactorizeOptions) -> Prepared:

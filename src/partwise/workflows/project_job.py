@@ -64,7 +64,7 @@ class ProjectResult:
     usage
         W, n x k.
     fit
-        Share of each row's sum of squares that is fitted, n; NaN for rows of zeros.
+        How well each row is fitted, n: 1 is exact; see `partwise.factorize.projection.row_fit`.
     coverage
         How much of the model the new features cover.
     outputs
@@ -108,7 +108,7 @@ class ProjectResult:
         return [
             f"{n:,} rows on {k} programs; {found.n_shared:,} of the model's {found.n_model:,} "
             f"features are there, each program covered to {100 * found.lowest:.1f} % or more",
-            f"fitted share of a row's sum of squares: median {_median(self.fit) or 0.0:.3f}",
+            f"fit of a row (1 is exact): median {_median(self.fit) or 0.0:.3f}",
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"usage: {self.outputs['usage']}",
             f"report: {self.outputs['report']}",
@@ -219,7 +219,7 @@ def _find(
     with clock.stage("project"):
         usage = narrowed.transform(X)
         fit = row_fit(X, usage, narrowed.components_, loss=getattr(narrowed, "loss", "frobenius"))
-    warn_of(clock, [*table.notes, *low, *_advice(found.coverage, usage)])
+    warn_of(clock, [*table.notes, *low, *_advice(found.coverage, usage, recipe)])
     return Findings(
         table=table,
         options=options,
@@ -254,13 +254,14 @@ def _columns(X: Any, columns: npt.NDArray[np.intp]) -> Any:
     return X[:, columns]
 
 
-def _advice(coverage: Coverage, usage: npt.NDArray[Any]) -> list[str]:
+def _advice(coverage: Coverage, usage: npt.NDArray[Any], recipe: Recipe) -> list[str]:
     """Return what the results ask the user to look at."""
     texts = []
     if coverage.missing:
+        totals = " The totals to which rows are scaled are without them." if recipe.target else ""
         texts.append(
             f"{len(coverage.missing):,} of the model's {coverage.n_model:,} features are missing; "
-            "rows are fitted on the others, and the totals of normalised rows are without them"
+            f"rows are fitted on the others.{totals}"
         )
     idle = int((usage.max(axis=1, initial=0.0) == 0).sum())
     if idle:

@@ -29,6 +29,19 @@ __all__ = ["build_report"]
 #: Missing features that the report lists.
 _LISTED = 200
 
+#: What the fit of a row is, and what 0 means, by loss.
+_MEANING = {
+    "frobenius": ("share of the sum of squares that the programs explain", "no usage at all"),
+    "kullback-leibler": (
+        "share of the deviance that its usage explains",
+        "a row that uses all programs alike",
+    ),
+}
+
+
+def _meaning(found: Findings) -> tuple[str, str]:
+    return _MEANING[getattr(found.model, "loss", "frobenius")]
+
 
 def build_report(found: Findings, outputs: dict[str, str], command: str) -> Report:
     """Put a run's findings into words and figures.
@@ -99,7 +112,7 @@ def _headlines(found: Findings) -> list[Headline]:
         Headline(
             "Fit of a row",
             f"{np.median(known):.3f}" if known.size else "none",
-            "median share of the sum of squares that the programs explain",
+            f"median {_meaning(found)[0]}",
         ),
     ]
 
@@ -171,15 +184,15 @@ def _fit(found: Findings) -> Section:
     return Section(
         "Fit of the rows",
         [
-            "1 is an exact fit, 0 is what no usage at all reaches. Rows that fit much worse than "
-            "others have something that the programs do not know.",
+            f"1 is an exact fit, 0 is what {_meaning(found)[1]} reaches. Rows that fit much worse "
+            "than others have something that the programs do not know.",
             *texts,
         ],
         [
             ReportFigure(
                 figures.fit_histogram(known),
                 "How well the rows are fitted",
-                "Share of a row's sum of squares that the programs explain.",
+                f"For each row the {_meaning(found)[0]}.",
                 f"Histogram of {len(known):,} rows; median {middle}.",
                 quantiles.to_frame(),
             )
