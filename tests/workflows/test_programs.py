@@ -209,8 +209,8 @@ def test_a_table_on_disk_gives_the_same(run, monkeypatch, counts, tmp_path):
     path = tmp_path / "counts.npy"
     np.save(path, counts[0])
     one = run(path, ranks="4")
-    real = job.open_table
-    monkeypatch.setattr(job, "open_table", lambda *a, **k: real(*a, **{**k, "memory_limit": 0}))
+    real = job.open_counts
+    monkeypatch.setattr(job, "open_counts", lambda *a, **k: real(*a, **{**k, "memory_limit": 0}))
     two = run(path, ranks="4")
     for kind in ("usage", "programs", "gene_scores", "genes"):
         a, b = (read(done, kind).select_dtypes("number") for done in (one, two))
@@ -286,3 +286,76 @@ def test_what_cannot_be_done_leaves_no_files(run, tmp_path, counts):
     with pytest.raises(DataError, match="density_threshold=1e-09 keeps"):
         run(density_threshold=1e-9, ranks="4")
     assert not list(tmp_path.glob("out*/*"))
+
+
+def write_10x(folder, X, *, packed=True, old=False, kinds=None):
+    """Write a folder as Cell Ranger does: genes in rows, names beside."""
+    import gzip
+
+    folder.mkdir()
+    n, p = X.shape
+    genes = [
+        f"ENSG{j}\tg{j if j != 9 else 8}"
+        + ("" if old else f"\t{kinds[j] if kinds else 'Gene Expression'}")
+        for j in range(p)
+    ]
+    rows, columns = np.nonzero(X.T)
+    values = X.T[rows, columns].astype(int)
+    entries = [f"{i + 1} {j + 1} {v}" for i, j, v in zip(rows, columns, values, strict=True)]
+    head = ["%%MatrixMarket matrix coordinate integer general", "%", f"{p} {n} {len(entries)}"]
+    files = {
+        "matrix.mtx": head + entries,
+        "barcodes.tsv": [f"AAC{i}-1" for i in range(n)],
+        "genes.tsv" if old else "features.tsv": genes,
+    }
+    for name, lines in files.items():
+        text = ("\n".join(lines) + "\n").encode()
+        if packed:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(text))
+        else:
+            (folder / name).write_bytes(text)
+    return folder
+
+
+@pytest.mark.parametrize(("packed", "old"), [(True, False), (False, False), (False, True)])
+def test_a_folder_of_10x_genomics(run, counts, tmp_path, packed, old):
+    X = counts[0]
+    done = run(write_10x(tmp_path / "filtered", X, packed=packed, old=old), ranks="4")
+    np.save(tmp_path / "same.npy", X)
+    same = run(tmp_path / "same.npy", ranks="4")
+    usage, expected = read(done, "usage"), read(same, "usage")
+    assert done.outputs["usage"].name == "filtered_usage.csv"
+    assert list(usage["cell"]) == [f"AAC{i}-1" for i in range(len(X))]
+    a, b = (table.filter(regex="^program_").to_numpy() for table in (usage, expected))
+    np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3 * b.max())  # dense or sparse: other sums
+    genes = read(done, "genes")["gene"]
+    assert {"g7", "g8 (ENSG8)", "g8 (ENSG9)"} <= set(genes)
+
+
+def test_features_of_another_kind_are_left_out(run, counts, tmp_path):
+    X = counts[0]
+    kinds = ["Gene Expression"] * X.shape[1]
+    kinds[-3:] = ["Antibody Capture"] * 3
+    done = run(write_10x(tmp_path / "multi", X, kinds=kinds), ranks="4")
+    assert "3 features that are no genes were left out" in done.warnings
+    assert done.n_genes == X.shape[1] - 3
+    some = run(tmp_path / "multi", ranks="4", features=("g1*", "g2*"))
+    assert all(name.startswith(("g1", "g2")) for name in some.genes)
+
+
+def test_damaged_folders(run, counts, tmp_path):
+    folder = write_10x(tmp_path / "a", counts[0], packed=False)
+    with pytest.raises(UsageError, match="no layers"):
+        run(folder, layer="counts")
+    (folder / "barcodes.tsv").write_text("one\n")
+    with pytest.raises(DataError, match="1 barcodes"):
+        run(folder)
+    (folder / "barcodes.tsv").unlink()
+    with pytest.raises(DataError, match="no barcodes"):
+        run(folder)
+    (folder / "barcodes.tsv.gz").write_bytes(b"no gzip")
+    with pytest.raises(DataError, match="damaged"):
+        run(folder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="folder"):
+        run(tmp_path / "empty")

@@ -21,7 +21,8 @@ def programs(input_file: str, **values: Any) -> None:
     """Find the expression programs of the cells in INPUT by consensus NMF.
 
     INPUT holds counts, one row per cell: h5ad, zarr, CSV or TSV (also .gz, .zst), parquet, npy, npz
-    or Matrix Market. Over-dispersed genes are factorized many times for each number of programs
+    or Matrix Market; or it is a folder with matrix.mtx, barcodes.tsv and features.tsv, as 10x
+    Genomics writes it. Over-dispersed genes are factorized many times for each number of programs
     asked for (-k 5-13); the programs that many fits find are kept. The folder of --output-dir
     gets the usage of each cell, the programs and scores of all genes, stability and error of each
     number of programs, report.html and run.json.

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from partwise.exceptions import UsageError
-from partwise.io import open_table
 from partwise.report import RunRecord, write_report
 from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
@@ -22,6 +21,7 @@ from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.programs_files import write_tables
+from partwise.workflows.programs_input import open_counts
 from partwise.workflows.programs_options import ProgramsOptions
 from partwise.workflows.programs_report import build_report
 from partwise.workflows.programs_stages import (
@@ -163,7 +163,8 @@ def programs(
     Parameters
     ----------
     input
-        Counts, one row per cell: h5ad, zarr, CSV, TSV, parquet, npy, npz or Matrix Market.
+        Counts, one row per cell: h5ad, zarr, CSV, TSV, parquet, npy, npz or Matrix Market; or a
+        folder with matrix.mtx, barcodes.tsv and features.tsv, as 10x Genomics writes it.
     options
         What to do; see `ProgramsOptions`.
     progress
@@ -231,7 +232,7 @@ def programs(
 def _open(
     input: str | os.PathLike[str], options: ProgramsOptions, folder: RunFolder, clock: Clock
 ) -> Table:
-    return open_table(
+    return open_counts(
         input,
         id_columns=options.id_columns or None,
         features=options.features or None,
