@@ -189,7 +189,10 @@ class TestKinds:
         ({"n_components": 2.0}, "n_components must be a whole number from 1 up, not 2.0"),
         ({"n_components": True}, "n_components must be a whole number from 1 up, not True"),
         ({"n_components": "auto"}, "n_components must be a whole number from 1 up, not 'auto'"),
-        ({"solver": "mu"}, "solver must be one of ('hals', 'bpp'), not 'mu'"),
+        (
+            {"solver": "mu"},
+            "solver must be one of ('auto', 'hals', 'bpp') for loss='frobenius', not 'mu'",
+        ),
         (
             {"init": "svd"},
             "init must be one of ('nndsvda', 'nndsvd', 'random', 'custom'), not 'svd'",
