@@ -156,6 +156,7 @@ class _Counts:
     total: float
     nonzeros: int
     constant: float
+    seen: float
     row_totals: npt.NDArray[np.float64]
     column_totals: npt.NDArray[np.float64]
 
@@ -176,6 +177,8 @@ class _Counts:
         Hidden entries are taken to be spread evenly.
         """
         logs = _entropy(self.row_totals) + _entropy(self.column_totals) - _entropy(self.total)
+        if self.seen > 0:
+            logs -= self.total * float(np.log(self.seen))
         return self._null(self.constant + self.total - logs)
 
     def _null(self, deviance: float) -> float:
@@ -209,6 +212,8 @@ class CountMatrix(_Counts):
         Sums of the rows and the columns, float64.
     constant
         sum x log x - x.
+    seen
+        Share of the entries that count, by their weights.
     """
 
     def __init__(
@@ -241,6 +246,10 @@ class CountMatrix(_Counts):
         self.row_totals = np.asarray(x.sum(axis=1, dtype=np.float64)).ravel()
         self.column_totals = np.asarray(x.sum(axis=0, dtype=np.float64)).ravel()
         self.constant = float(np.sum(data * np.log(data)) - data.sum())
+        cells = max(1, self.shape[0] * self.shape[1])
+        self.seen = 1.0
+        if self.deficits is not None:
+            self.seen -= float(self.deficits.data.sum(dtype=np.float64)) / cells
         if self.deficits is not None and deficits is not None and deficits.values is not None:
             # `x` is weight times count, and its logarithm that of both
             part = x.multiply(self.deficits).tocoo()
@@ -298,13 +307,14 @@ class CountStream(_Counts):
         self._edges = [*range(0, n, rows), n]
         self.row_totals = np.zeros(n)
         self.column_totals = np.zeros(p)
-        self.total, self.constant, self.nonzeros = 0.0, 0.0, 0
+        self.total, self.constant, self.nonzeros, self.seen = 0.0, 0.0, 0, 0.0
         for start, panel in self.panels():
             self.row_totals[start : start + panel.shape[0]] = panel.row_totals
             self.column_totals += panel.column_totals
             self.total += panel.total
             self.nonzeros += panel.nonzeros
             self.constant += panel.constant
+            self.seen += panel.seen * panel.shape[0] / n
 
     def panels(self) -> Iterator[tuple[int, CountMatrix]]:
         """Yield (first row, counts of a panel), the next one being read meanwhile."""
