@@ -74,9 +74,8 @@ def project(X, H, dtype, *, l1=0.0, l2=0.0, scale=None, hidden=None, span=None, 
 
 def log_likelihood(X, W, H):
     means = np.float64(W) @ H
-    return np.array(
-        [np.sum(x[x > 0] * np.log(m[x > 0] + kl.FLOOR)) for x, m in zip(X.toarray(), means, strict=True)]
-    )  # fmt: skip
+    logs = np.where(X.toarray() > 0, np.log(means + kl.FLOOR), 0)
+    return np.sum(X.toarray() * logs, axis=1)
 
 
 LENGTHS = [0, 1, 2, 15, 16, 17, 31, 32, 33, 64, 100]
