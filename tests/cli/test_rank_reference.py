@@ -13,11 +13,3 @@ def test_the_options_are_current():
     assert listed.strip() == reference("rank").strip(), (
         "run `python -m partwise.cli.reference docs/rank.md`"
     )
-
-
-def test_the_python_example_runs():
-    names: dict = {}
-    code = PAGE.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
-    exec(compile(code, "docs/rank.md", "exec"), names)
-    assert names["found"].recommended == 4
-    assert len(names["figure"].axes) == 4

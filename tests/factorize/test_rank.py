@@ -319,8 +319,24 @@ class TestRefused:
         with pytest.raises(DataError, match="row 3, column 4"):
             select_rank(X, [2])
 
+    @pytest.mark.parametrize("methods", ["cv", "stability"])
+    def test_nothing_but_zeros(self, methods):
+        with pytest.raises(DataError, match="all values are zero"):
+            select_rank(np.zeros((30, 10)), [1, 2], methods=methods)
+
+    def test_too_few_entries_to_hide_some(self):
+        X = np.random.default_rng(0).random((5, 4))
+        with pytest.raises(DataError, match="larger fraction"):
+            select_rank(X, [1, 2])
+        assert select_rank(X, [1, 2], fraction=0.5, n_replicates=2).recommended in (1, 2)
+        assert select_rank(X, [1, 2], methods="elbow").recommended in (1, 2)
+
+    def test_noise_has_no_programs(self):
+        X = np.random.default_rng(0).random((80, 30))
+        assert select_rank(X, max_rank=4, n_replicates=4).recommended == 1
+
     def test_one_column(self):
-        found = select_rank(np.random.default_rng(0).random((50, 1)), n_replicates=2)
+        found = select_rank(np.random.default_rng(0).random((300, 1)), n_replicates=2)
         assert found.recommended == 1
 
 

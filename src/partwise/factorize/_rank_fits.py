@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from partwise.exceptions import DataError
 from partwise.factorize._counts import count_matrix
 from partwise.factorize.held_out import held_out_error
 from partwise.factorize.nmf import NMF
@@ -157,6 +158,7 @@ class RankFits:
             return self._at_once([partial(self._full_counts, k, r) for r in self._replicates])
         if self._all is None:
             self._all = DataMatrix(self.X, 1, dtype=self.dtype, n_threads=self._n_threads)
+            _refuse_zeros(self._all)
         matrix = self._all
         starts = [np.random.SeedSequence([self.entropy, _FULL, k, r]) for r in self._replicates]
         return fit_restarts(
@@ -237,6 +239,7 @@ class RankFits:
         mask = mask_of(self.fraction, self.entropy, replicate)
         threads = self._n_threads if self._streamed else 1
         matrix = DataMatrix(self.X, 1, dtype=self.dtype, n_threads=threads, hidden=Hidden([mask]))
+        _refuse_zeros(matrix)
         size = self.X.data.nbytes if not self._streamed else 0
         if 2 * size * self.n_replicates <= _KEPT_BYTES:
             self._masked[replicate] = matrix
@@ -269,6 +272,11 @@ class RankFits:
 
     def _rng(self, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.entropy, purpose])
+
+
+def _refuse_zeros(matrix: DataMatrix) -> None:
+    if matrix.squared_norm == 0:
+        raise DataError("all values are zero: there is nothing to factorize")
 
 
 def _main_program(usage: Array) -> npt.NDArray[np.intp]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from partwise.exceptions import UsageError
+from partwise.exceptions import DataError, UsageError
 from partwise.factorize import _rank_rules as rules
 from partwise.factorize._checks import check_count, check_number
 from partwise.factorize._masking import check_observed
@@ -40,6 +40,8 @@ METHODS = ("cv", "stability", "elbow")
 _SPECTRUM_ROWS, _PERMUTATIONS, _BEYOND = 20_000, 5, 10
 #: Values of that many rows where they are dense.
 _SPECTRUM_VALUES = 2**26
+#: Entries that each replicate must hide.
+_FEWEST_HIDDEN = 10
 #: Components of the spectrum before the ranks are known.
 _FIRST_COMPONENTS = 50
 #: Without held-out errors the search ends at so many times the components above noise.
@@ -167,7 +169,7 @@ def select_rank(
     UsageError
         If a parameter cannot be used.
     DataError
-        If X cannot.
+        If X cannot, or is too small to hide some of it.
 
     References
     ----------
@@ -193,6 +195,12 @@ def select_rank(
         X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
     X, hidden = check_observed(NMF(), X, None, None, reset=True)
     X = times_power(X, -exponent_of_block(X, hidden))  # all that is measured is relative
+    share = hidden_share(X) if fraction is None else float(fraction)
+    if "cv" in methods and share * X.shape[0] * X.shape[1] < _FEWEST_HIDDEN:
+        raise DataError(
+            f"hiding {share:.2%} of {X.shape[0]} x {X.shape[1]} entries leaves too few to predict: "
+            f"at least {_FEWEST_HIDDEN} are needed. Give a larger fraction, or methods without 'cv'"
+        )
     threads = resolve_threads(n_threads)
     entropy = int(generator(random_state).integers(2**62))
     with (progress or silent()).stage("rank") as stage:
@@ -201,7 +209,7 @@ def select_rank(
                 X,
                 loss=loss,
                 n_replicates=n_replicates,
-                fraction=hidden_share(X) if fraction is None else float(fraction),
+                fraction=share,
                 entropy=entropy,
                 tol=check_number(tol, "tol"),
                 max_iter=check_count(max_iter, "max_iter"),
