@@ -492,7 +492,10 @@ def arrays(dtype):
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     data=st.data(), dtype=st.sampled_from([np.float32, np.float64]), k=st.integers(1, 4),

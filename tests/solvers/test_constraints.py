@@ -151,7 +151,7 @@ class TestLeastSquares:
         assert np.abs(w).max() < 10 * np.abs(expected).max()
         assert not w[:, 4].any()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60, deadline=None, derandomize=True)
     @given(st.integers(0, 10**6), st.integers(1, 6), st.sampled_from([0.0, 1e-12, 1e-6, 1.0]))
     def test_a_step_never_raises_the_objective(self, seed, rank, spread):
         """Whatever the rank of G."""
@@ -243,7 +243,7 @@ class TestApart:
         solve_apart(matrix, problem, cross, flat, constraints, given)
         return flat.reshape(p, -1)[:, :k].T.copy(), G, W.T @ X
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80, deadline=None, derandomize=True)
     @given(
         seed=st.integers(0, 10**6), k=st.integers(2, 5), weight=st.floats(1e-4, 100),
         l1=st.sampled_from([0.0, 0.5]), l2=st.sampled_from([0.0, 2.0]),

@@ -18,6 +18,7 @@ from partwise.objectives import ElasticNet
 from partwise.solvers.state import Settings
 
 __all__ = [
+    "by_name",
     "check_count",
     "check_data",
     "check_number",
@@ -257,3 +258,26 @@ def check_together(settings: Settings, dtype: np.dtype[Any]) -> None:
             "every entry of the programs is given: a penalty on them changes nothing. Leave out "
             "l1_programs and l2_programs (the usage may be penalised alone)"
         )
+
+
+def by_name(fixed: Any, names: Any) -> Any:
+    """Return given programs with their columns in the order of the features' names.
+
+    Raises
+    ------
+    UsageError
+        If the features are not the same.
+    """
+    if names is None or not hasattr(fixed, "columns"):
+        return fixed
+    columns = [str(name) for name in fixed.columns]
+    wanted = [str(name) for name in names]
+    missing = sorted(set(wanted) - set(columns)) or sorted(set(columns) - set(wanted))
+    if missing or len(columns) != len(wanted):
+        example = f", for one {missing[0]!r}" if missing else ""
+        raise UsageError(
+            "the columns of fixed_programs must be the features of X, each once, in any order; "
+            f"they differ{example}. A column of NaN leaves a feature free"
+        )
+    place = {name: i for i, name in enumerate(columns)}
+    return np.asarray(fixed)[:, [place[name] for name in wanted]]

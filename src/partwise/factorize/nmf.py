@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from partwise.exceptions import UsageError
 from partwise.factorize._base import LOSSES, BaseNMF
 from partwise.factorize._checks import (
+    by_name,
     check_count,
     check_number,
     check_start,
@@ -89,8 +90,9 @@ class NMF(BaseNMF):
     l1_usage, l2_usage, l1_programs, l2_programs : float or array of k
         Elastic net of each factor, for all components or for each. Components that have weights
         of their own keep their places: they are not sorted.
-    fixed_programs : array of m x p, m <= k, optional
-        Programs that are given, such as known signatures; NaN marks entries that are fitted. They
+    fixed_programs : array or DataFrame of m x p, m <= k, optional
+        Programs that are given, such as known signatures; NaN marks entries that are fitted. The
+        columns of a DataFrame are matched with those of X by name where X has names. They
         come first in `components_`, in this order, and every given entry comes back as it is (in
         the type of X); the others are sorted behind them. A given entry other than zero sets the
         scale of its program, which is then not made to sum to 1.
@@ -420,4 +422,5 @@ class NMF(BaseNMF):
     def _constraints(self, k: int) -> Constraints:
         shape = (k, self.n_features_in_)
         weight = check_number(self.orthogonality, "orthogonality")
-        return Constraints.build(self.fixed_programs, self.signed, shape, weight)
+        fixed = by_name(self.fixed_programs, getattr(self, "feature_names_in_", None))
+        return Constraints.build(fixed, self.signed, shape, weight)
