@@ -124,3 +124,22 @@ def test_files_that_may_not_grow(finished, small_table):
     assert "Traceback" not in err
     assert fingerprint(folder) == before
     assert hidden(folder) == []
+
+
+def test_interrupted_factorization(small_table, tmp_path):
+    """The other jobs write through the same hidden folder."""
+    folder = tmp_path / "results"
+    command = [sys.executable, "-m", "partwise", "factorize", small_table, "-o", folder, "-k", "4"]
+    run = [str(part) for part in command]
+    subprocess.run(run, check=True, capture_output=True)
+    before = fingerprint(folder)
+    process = subprocess.Popen(
+        [*run, "--log1p"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_until_at_work(process, folder, "*_usage.csv")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert fingerprint(folder) == before
+    assert hidden(folder) == []

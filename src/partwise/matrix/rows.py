@@ -10,7 +10,7 @@ __all__ = ["rows_between"]
 
 
 def rows_between(x: Any, start: int, stop: int) -> Any:
-    """Return rows start..stop of an array or CSR matrix, as views of its values.
+    """Return rows start..stop of an array or CSR matrix; nothing outside them is touched.
 
     scipy brings the row pointers and the indices to one type before it cuts out rows; with pointers
     of 64 bits and indices of 32, as we hold them, it copies all the indices for each cut.
