@@ -135,15 +135,18 @@ def test_a_component_that_is_penalised_on_one_side_is_refused():
         NMF(3, l1_usage=[0, 0.1, 0.2], l2_programs=0.1).fit(np.ones((5, 4)))
 
 
+@pytest.mark.parametrize("loss", ["frobenius", "kullback-leibler"])
 @pytest.mark.parametrize("make", [NMF, MiniBatchNMF])
-def test_weights_stay_with_their_components(make):
+def test_weights_stay_with_their_components(make, loss):
     """Sorted programs would leave the weights behind, and `transform` would take the wrong ones."""
     X = reference.planted(300, 25, 4, noise=0.2)[0]
-    weights = {"l1_usage": [0.1, 9.0, 0.1, 0.1], "l2_programs": 0.5}
+    weights = {"l1_usage": [0.1, 9.0, 0.1, 0.1], "l2_programs": 0.5, "loss": loss}
     model = make(4, random_state=0, **weights)
     usage = model.fit_transform(X)
     np.testing.assert_allclose(model.transform(X), usage, atol=1e-9 * usage.max())
     explained = model.result_.explained
     assert explained[1] < explained[[0, 2, 3]].max()
-    even = make(4, random_state=0, l1_usage=0.1, l2_programs=0.5).fit(X)
+    if loss == "kullback-leibler":
+        return  # sorted before the last solve, by what it then changes a little
+    even = make(4, random_state=0, l1_usage=0.1, l2_programs=0.5, loss=loss).fit(X)
     assert (np.diff(even.result_.explained) <= 0).all()

@@ -306,7 +306,9 @@ def finish(
     sum to 1 where nothing is penalised, and are sorted by the counts that they make.
     """
     stride = matrix.stride(k)
-    order = np.argsort(-_made(usage, programs, stride, k), kind="stable")
+    order = np.arange(k)
+    if not settings.penalties.uneven:  # weights of their own stay with their components
+        order = np.argsort(-_made(usage, programs, stride, k), kind="stable")
     rows = thin_rows(programs, stride, k)[:, order]
     if not settings.penalties.active:
         sums = rows.sum(axis=0, dtype=np.float64)
