@@ -105,7 +105,7 @@ def measured(command: list[str], threads: int) -> dict:
 def ours(path: Path, ranks: list[int], replicates: int) -> dict:
     """Return our programs on the chosen genes at each k, and the curve; not timed."""
     from partwise import ConsensusNMF
-    from partwise.factorize import consensus_ranks
+    from partwise.factorize import consensus_programs, consensus_ranks
     from partwise.io import open_table
     from partwise.workflows import ProgramsOptions
     from partwise.workflows.programs_stages import prepare
@@ -126,9 +126,8 @@ def ours(path: Path, ranks: list[int], replicates: int) -> dict:
         "error": dict(zip(ranks, found.error.tolist(), strict=True)),
         "recommended": found.recommended,
         "programs": {k: model.components_ for k, model in models.items()},
-        "same_replicates": lambda k, merged: (
-            ConsensusNMF(k).fit(counts.scaled.X, replicates=merged).components_
-        ),
+        # k-means from the seed of cnmf
+        "same_replicates": lambda k, merged: consensus_programs(merged, k).programs,
     }
 
 

@@ -62,7 +62,8 @@ class ConsensusNMF(BaseNMF):
         What the fits, and then the usage, minimise: ||X - W H||^2, or the deviance of Poisson
         counts.
     tol : float
-        Tolerance of each fit, as in `NMF`.
+        Tolerance of each fit, as in `NMF`. Less makes the fits of a rank look less alike than they
+        are.
     max_iter : int
         Most passes of each fit.
     random_state : int, Generator, RandomState or None
@@ -113,8 +114,8 @@ class ConsensusNMF(BaseNMF):
         density_threshold: float = 0.5,
         local_neighborhood_size: float = 0.3,
         loss: str = "frobenius",
-        tol: float = 1e-5,
-        max_iter: int = 500,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
         random_state: Seed = None,
         n_threads: int | None = None,
     ) -> None:

@@ -118,7 +118,7 @@ class ProgramsOptions:
         kind=int,
         help="Passes over the data of each fit at most.",
         section=_FITS,
-        shown_default="500",
+        shown_default="1000",
     )
     tol: float | None = option(
         None,
@@ -126,7 +126,7 @@ class ProgramsOptions:
         kind=float,
         help="A fit stops when its loss changes by less than this share per pass.",
         section=_FITS,
-        shown_default="1e-05",
+        shown_default="1e-06",
     )
     choose: int | None = option(
         None,
