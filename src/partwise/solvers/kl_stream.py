@@ -62,8 +62,8 @@ def fit_stream(
     memory. The first steps are taken in memory, on a sample of the rows.
     """
     k = settings.penalties.usage.l1.shape[0]
-    reseed(matrix, (), (programs,), rng, k)
     programs = _start_on_sample(matrix, programs, settings, rng)
+    reseed(matrix, (), (programs,), rng, k)
     rows = lifted(thin_rows(programs, matrix.stride(k), k), matrix.column_totals)
     programs = matrix.thin(matrix.shape[1], k, rows)
     accepted, weight = programs, FIRST
@@ -108,6 +108,8 @@ def _start_on_sample(
     if n < _SAMPLE_FROM or settings.penalties.active:
         return programs
     sample = matrix.sample(min(_SAMPLE_ROWS, n // 4))
+    if sample.total <= 0:
+        return programs
     start = CountSettings(
         _SAMPLE_DECREASE, _SAMPLE_STEPS, settings.penalties, np.ones(sample.shape[0])
     )
