@@ -276,16 +276,45 @@ class TestConstraints:
         again = other.fit_transform(masked.with_values(X, mask, np.inf), mask=mask)
         np.testing.assert_array_equal(W, again)
 
-    def test_signed_usage_is_refused(self):
-        X, _, mask = masked.example("wide")
-        message = "^signed='usage' does not go with hidden entries or weights yet: fit with"
-        with pytest.raises(UsageError, match=message):
-            NMF(4, signed="usage", random_state=0).fit(X, mask=mask)
-        model = NMF(4, signed="usage", random_state=0).fit(X)
-        with pytest.raises(UsageError, match=message):
-            model.transform(X, mask=mask)
-        with pytest.raises(UsageError, match=message):
-            model.score(masked.with_values(X, mask, np.nan))
+    @pytest.mark.parametrize("weights", [False, True])
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_signed_usage(self, kind, dtype, weights):
+        X, omega, mask = masked.example(kind, weights=weights, hidden=0.2, dtype=dtype)
+        if kind != "sparse":
+            X = X - X.mean(axis=0, dtype=dtype)
+        omega[7] = 0
+        mask[7] = True
+        given = {"mask": mask, "weights": omega if weights else None}
+        outputs = []
+        for n_threads, values in ((1, np.inf), (2, -1.0)):
+            model = NMF(4, signed="usage", random_state=0, tol=1e-6, n_threads=n_threads)
+            data = masked.with_values(X, mask, values)
+            with pytest.warns(PartwiseWarning, match="all entries of 1 rows"):
+                outputs.append((model.fit_transform(data, **given), model.components_))
+        for one, two in zip(*outputs, strict=True):
+            np.testing.assert_array_equal(one, two)
+        W, H = outputs[0]
+        assert (W < 0).any()
+        assert (H >= 0).all()
+        norm = np.sum(omega * np.where(omega > 0, reference.dense(X), 0) ** 2)
+        rounding = {np.float32: 3e-6, np.float64: 1e-12}[dtype] * norm
+        assert (np.diff(model.result_.loss) <= 0).all()
+        found = masked.objective(X, omega, W, H)
+        assert found - rounding <= model.result_.loss[-1] <= found * (1 + 3e-4) + rounding
+        rel = {np.float32: 2e-5, np.float64: 1e-8}[dtype]
+        expected = masked.relative_error(X, omega, W, H)
+        assert model.result_.relative_error == pytest.approx(expected, rel=rel)
+        root = np.sqrt(omega)
+        exact = [
+            np.linalg.lstsq((np.float64(H) * r).T, np.where(r > 0, x, 0) * r, rcond=None)[0]
+            for x, r in zip(reference.dense(X), root, strict=True)
+        ]
+        tight = {np.float32: 1e-4, np.float64: 1e-7}[dtype]
+        np.testing.assert_allclose(W, exact, rtol=0, atol=tight * np.abs(exact).max())
+        with pytest.warns(PartwiseWarning, match="all entries of 1 rows"):
+            again = model.transform(X, **given)
+        np.testing.assert_allclose(again, W, rtol=0, atol=tight * np.abs(exact).max())
 
 
 class TestNothingSeen:

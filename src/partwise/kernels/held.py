@@ -15,17 +15,13 @@ import numpy.typing as npt
 
 from partwise.kernels._jit import jit
 from partwise.kernels._simd import hsum, load, mul
-from partwise.kernels.nnls import descend, pivot_row
+from partwise.kernels.nnls import descend
 from partwise.kernels.sparse import _gather, _scatter
 
 Array: TypeAlias = npt.NDArray[Any]
 Lanes: TypeAlias = tuple[int, ...]
 
-__all__ = ["drop_hidden", "scatter_fills", "solve_exactly", "solve_held", "weigh_dense"]
-
-#: Where a row's Gram matrix comes from a difference, a diagonal below this share of the whole is
-#: rounding, and this share of the whole is added to it.
-_DEAD, _ROUNDING = 1e-10, 1e-13
+__all__ = ["drop_hidden", "fill_blocks", "scatter_fills", "solve_held", "weigh_dense"]
 
 
 @jit
@@ -174,6 +170,43 @@ def _lengthen(
 
 
 @jit
+def _fill_block(
+    lanes: Lanes,
+    panels: int,
+    colptr: Array,
+    rows: Array,
+    deficits: Array,
+    weighted: bool,
+    thin: Array,
+    stride: int,
+    k: int,
+    gram: Array,
+    factors: Array,
+    first: int,
+    m: int,
+    b: Array,
+    w: Array,
+    stride_w: int,
+    old: Array,
+    values: Array,
+    unused: Array,
+    buffer: Array,
+) -> None:
+    """Write b + (d * (W H)) @ thin of one block, whose m rows begin at `first`, to `buffer`."""
+    width = stride // panels
+    _padded(w, first, m, stride_w, k, stride, old)
+    _padded(b, first, m, stride_w, k, stride, buffer)
+    _products(
+        lanes, panels, colptr, rows, deficits, weighted, thin, stride, old,
+        0, colptr.shape[0] - 1, values, unused,
+    )  # fmt: skip
+    for panel in range(panels):
+        _gather(lanes, colptr, 0, rows, values, thin, stride, panel * width, buffer)
+    if factors.shape[0] > 0:
+        _lengthen(gram, factors, first, old, m, k, stride, buffer)
+
+
+@jit
 def solve_held(
     lanes: Lanes,
     row_lanes: Lanes,
@@ -206,7 +239,6 @@ def solve_held(
     none at all, make the step from where a row is longer; `gram` is then that of `thin`.
     """
     p = colptr.shape[1] - 1
-    width = stride // panels
     height, most = _largest(starts, colptr, first, last)
     buffer = np.zeros(height * stride, w.dtype)
     old = np.zeros(height * stride, w.dtype)
@@ -215,21 +247,57 @@ def solve_held(
     for block in range(first, last):
         m = starts[block + 1] - starts[block]
         end = bases[block] + np.int64(colptr[block, p])
-        here = rows[bases[block] : end]
-        _padded(w, starts[block], m, stride_w, k, stride, old)
-        _padded(b, starts[block], m, stride_w, k, stride, buffer)
-        _products(
-            lanes, panels, colptr[block], here, deficits[bases[block] : end], weighted, thin,
-            stride, old, 0, p, values, unused,
+        _fill_block(
+            lanes, panels, colptr[block], rows[bases[block] : end], deficits[bases[block] : end],
+            weighted, thin, stride, k, gram, factors, starts[block], m, b, w, stride_w,
+            old, values, unused, buffer,
         )  # fmt: skip
-        for panel in range(panels):
-            _gather(lanes, colptr[block], 0, here, values, thin, stride, panel * width, buffer)
-        if factors.shape[0] > 0:
-            _lengthen(gram, factors, starts[block], old, m, k, stride, buffer)
         descend(
             row_lanes, scaled, inverse, shift, sweeps,
             buffer, w, 0, starts[block], m, k, stride, stride_w, out[block],
         )  # fmt: skip
+
+
+@jit
+def fill_blocks(
+    lanes: Lanes,
+    panels: int,
+    starts: Array,
+    first: int,
+    last: int,
+    bases: Array,
+    colptr: Array,
+    rows: Array,
+    deficits: Array,
+    weighted: bool,
+    thin: Array,
+    stride: int,
+    k: int,
+    gram: Array,
+    factors: Array,
+    b: Array,
+    w: Array,
+    stride_w: int,
+) -> None:
+    """Do what `solve_held` does to `b` before it sweeps, in place."""
+    p = colptr.shape[1] - 1
+    height, most = _largest(starts, colptr, first, last)
+    buffer = np.zeros(height * stride, w.dtype)
+    old = np.zeros(height * stride, w.dtype)
+    values = np.empty(most, w.dtype)
+    unused = np.zeros(p)
+    for block in range(first, last):
+        m = starts[block + 1] - starts[block]
+        end = bases[block] + np.int64(colptr[block, p])
+        _fill_block(
+            lanes, panels, colptr[block], rows[bases[block] : end], deficits[bases[block] : end],
+            weighted, thin, stride, k, gram, factors, starts[block], m, b, w, stride_w,
+            old, values, unused, buffer,
+        )  # fmt: skip
+        for i in range(m):
+            at = (starts[block] + i) * stride_w
+            for t in range(k):
+                b[at + t] = buffer[i * stride + t]
 
 
 @jit
@@ -276,163 +344,3 @@ def scatter_fills(
                 lanes, colptr[block], 0, here, values, old, 0, stride, panel * width,
                 out, first, last,
             )  # fmt: skip
-
-
-@jit
-def _by_row(
-    colptr: Array,
-    rows: Array,
-    deficits: Array,
-    weighted: bool,
-    m: int,
-    pointers: Array,
-    columns: Array,
-    values: Array,
-) -> None:
-    """Sort the entries of one block by row: pointers (m + 1), columns and deficits."""
-    p = colptr.shape[0] - 1
-    pointers[:] = 0
-    for q in range(np.int64(colptr[p])):
-        pointers[np.int64(rows[q]) + 2] += 1
-    for i in range(m):
-        pointers[i + 2] += pointers[i + 1]
-    for j in range(p):
-        for q in range(np.int64(colptr[j]), np.int64(colptr[j + 1])):
-            row = np.int64(rows[q]) + 1
-            at = pointers[row]
-            columns[at] = j
-            values[at] = np.float64(deficits[q]) if weighted else 1.0
-            pointers[row] = at + 1
-
-
-@jit
-def _add_square(g: Array, h: Array, weight: float) -> None:
-    """Add weight h h^T to the upper triangle of `g`."""
-    for t in range(h.shape[0]):
-        value = weight * h[t]
-        if value != 0.0:
-            for u in range(t, h.shape[0]):
-                g[t, u] += value * h[u]
-
-
-@jit
-def _row_gram(
-    gram: Array,
-    penalty: Array,
-    thin: Array,
-    columns: Array,
-    values: Array,
-    share: float,
-    g: Array,
-    ridge: Array,
-) -> None:
-    """Write the Gram matrix of one row to `g`, and what was added to its diagonal to `ridge`.
-
-    Where most entries are hidden it is a sum over the others; else those of the hidden entries are
-    taken from `gram`, that of all. A component without any observed entry gets a diagonal of 1
-    and zeros beside it: its usage will be 0.
-    """
-    p, k = thin.shape
-    direct = 2 * columns.shape[0] > p
-    if direct:
-        g[:] = 0.0
-        c = 0
-        for j in range(p):
-            weight = 1.0
-            if c < columns.shape[0] and columns[c] == j:
-                weight = 1.0 - values[c]
-                c += 1
-            if weight > 0.0:
-                _add_square(g, thin[j], weight)
-    else:
-        g[:] = gram
-        for c in range(columns.shape[0]):
-            _add_square(g, thin[columns[c]], -values[c])
-    for t in range(k):
-        for u in range(t):
-            g[t, u] = g[u, t]
-    for t in range(k):
-        least = 0.0 if direct else _DEAD * gram[t, t]
-        dead = g[t, t] <= least
-        if dead:
-            for u in range(k):
-                g[t, u] = 0.0
-                g[u, t] = 0.0
-        ridge[t] = share * g[t, t]
-        if not direct:
-            ridge[t] += _ROUNDING * gram[t, t]
-        if dead and penalty[t, t] <= 0.0:
-            ridge[t] = 1.0
-    for t in range(k):
-        for u in range(k):
-            g[t, u] += penalty[t, u]
-        g[t, t] += ridge[t]
-
-
-@jit
-def solve_exactly(
-    starts: Array,
-    first: int,
-    last: int,
-    bases: Array,
-    colptr: Array,
-    rows: Array,
-    deficits: Array,
-    weighted: bool,
-    thin: Array,
-    gram: Array,
-    penalty: Array,
-    share: float,
-    shift: Array,
-    b: Array,
-    stride_b: int,
-    w: Array,
-    stride_w: int,
-) -> tuple[float, int]:
-    """Solve the rows of blocks first..last of `w` exactly, each with its own Gram matrix.
-
-    `thin` is p x k, float64, and `gram` its Gram matrix; `b` is (weight * X) @ thin. Returns (by
-    how much the rows lower twice the objective, rows unsolved).
-    """
-    p, k = thin.shape
-    height, most = _largest(starts, colptr, first, last)
-    pointers = np.empty(height + 2, np.int64)
-    columns = np.empty(most, np.int32)
-    values = np.empty(most)
-    g = np.empty((k, k))
-    ridge = np.empty(k)
-    row = np.empty(k)
-    solution = np.empty(k)
-    z = np.empty(k)
-    active = np.empty(k, np.int8)
-    passive = np.empty(k, np.int64)
-    factor = np.empty((k, k))
-    fit = 0.0
-    unsolved = 0
-    for block in range(first, last):
-        m = starts[block + 1] - starts[block]
-        stop = bases[block] + np.int64(colptr[block, p])
-        _by_row(
-            colptr[block], rows[bases[block] : stop], deficits[bases[block] : stop], weighted, m,
-            pointers, columns, values,
-        )  # fmt: skip
-        for i in range(m):
-            a, e = pointers[i], pointers[i + 1]
-            _row_gram(gram, penalty, thin, columns[a:e], values[a:e], share, g, ridge)
-            at = (starts[block] + i) * stride_w
-            largest = 0.0
-            for t in range(k):
-                row[t] = np.float64(b[(starts[block] + i) * stride_b + t]) - shift[t]
-                if ridge[t] == g[t, t]:
-                    row[t] = min(row[t], 0.0)
-                largest = max(largest, abs(row[t]))
-                active[t] = 1 if w[at + t] > 0 else 0
-            if pivot_row(g, row, 1e-13 * largest, active, passive, factor, z, solution):
-                for t in range(k):
-                    w[at + t] = solution[t]
-            else:
-                unsolved += 1
-            for t in range(k):
-                value = np.float64(w[at + t])
-                fit += row[t] * value + ridge[t] * value * value
-    return fit, unsolved

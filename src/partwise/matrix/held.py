@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels import held, nnls, sparse
+from partwise.kernels import held, held_rows, nnls, sparse
 from partwise.kernels._simd import LANE, lanes_for
 from partwise.matrix.levels import levels_of
 from partwise.matrix.masks import Deficits
 from partwise.matrix.panels import _BLOCK, _MAX_LANES, NarrowPanel, Panel, _ranges, stride_for
 from partwise.matrix.problem import RowProblem, symmetric
+from partwise.matrix.signed import RIDGE, least_squares, ridge_inverse
 from partwise.matrix.thin import aligned_zeros
 from partwise.utils.threads import run_tasks
 
@@ -149,11 +150,13 @@ class HeldPanel:
         b = aligned_zeros(self.shape[0] * stride, self._dtype)
         self._inner.multiply(programs, k, b, n_threads)
         padded = self._padded(programs, stride, k)
-        grams, fit, unsolved = self._solve(problem, padded, b, w, stride, n_threads)
+        fit, unsolved = 0.0, 0
+        if problem.signed and not problem.exact:
+            grams = self._solve_signed(problem, padded, b, w, stride, n_threads)
+        elif not problem.signed:
+            grams = self._solve(problem, padded, b, w, stride, n_threads)
         if problem.exact:
-            grams, fit, unsolved = self._solve_exactly(
-                problem, programs, b, w, stride, n_threads, grams
-            )
+            grams, fit, unsolved = self._solve_exactly(problem, programs, b, w, stride, n_threads)
         self._inner.multiply_transposed(w, k, out, n_threads)
         fill, filled = self._fill(padded, w, stride, k, n_threads)
         gram = symmetric(grams.sum(axis=0))
@@ -205,7 +208,7 @@ class HeldPanel:
         w: Array,
         stride: int,
         n_threads: int,
-    ) -> tuple[Array, float, int]:
+    ) -> Array:
         """Fill and sweep the rows; return the Gram matrices of the blocks."""
         k = problem.gram.shape[0]
         wide, turns, lanes = self._plan(k)
@@ -223,7 +226,37 @@ class HeldPanel:
 
         tasks = [partial(solve, a, e) for a, e in _ranges(blocks, 4 * n_threads)]
         run_tasks(self._threads(k, n_threads), tasks)
-        return grams, 0.0, 0
+        return grams
+
+    def _solve_signed(
+        self,
+        problem: RowProblem,
+        padded: Array,
+        b: Array,
+        w: Array,
+        stride: int,
+        n_threads: int,
+    ) -> Array:
+        """Fill the rows and solve them by least squares; return the Gram matrices of the blocks."""
+        k = problem.gram.shape[0]
+        wide, turns, lanes = self._plan(k)
+        grams = np.zeros((self._bases.shape[0], k, k))
+        gram = problem.gram.astype(self._dtype)
+        inverse = ridge_inverse(problem.gram, self._dtype)
+        factors = self._longer if problem.longer else self._longer[:0]
+
+        def solve(block: int) -> None:
+            held.fill_blocks(
+                lanes, turns, self._starts, block, block + 1, *self._layout(), padded, wide, k,
+                gram, factors, b, w, stride,
+            )  # fmt: skip
+            rows = slice(int(self._starts[block]), int(self._starts[block + 1]))
+            right, left = (flat.reshape(-1, stride)[rows, :k] for flat in (b, w))
+            stored = least_squares(problem.gram, inverse, right, left, steps=1)
+            grams[block] = stored.T @ stored
+
+        run_tasks(n_threads, [partial(solve, block) for block in range(grams.shape[0])])
+        return grams
 
     def _solve_exactly(
         self,
@@ -233,31 +266,31 @@ class HeldPanel:
         w: Array,
         stride: int,
         n_threads: int,
-        grams: Array,
     ) -> tuple[Array, float, int]:
         """Solve each row with its own Gram matrix, from the support that it has."""
         k = problem.gram.shape[0]
         thin = np.ascontiguousarray(programs.reshape(-1, stride)[:, :k].astype(np.float64))
         gram = thin.T @ thin
         penalty, share = _penalty(problem, gram)
+        if problem.signed:
+            share = RIDGE[self._dtype.name]
         stride_b = stride
         if isinstance(self._inner, NarrowPanel):
             # In float64, for programs that are linearly dependent, as with fewer features than
             # components: see the kernel of this layout.
             b, stride_b = self._inner.multiply64(thin).ravel(), k
-        blocks = self._bases.shape[0]
+        grams = np.zeros((self._bases.shape[0], k, k))
 
         def solve(block: int) -> tuple[float, int]:
-            done: tuple[float, int] = held.solve_exactly(
+            done: tuple[float, int] = held_rows.solve_exactly(
                 self._starts, block, block + 1, *self._layout(), thin, gram, penalty, share,
-                problem.shift, b, stride_b, w, stride,
+                problem.signed, problem.shift, b, stride_b, w, stride,
             )  # fmt: skip
             first, last = int(self._starts[block]), int(self._starts[block + 1])
-            grams[block] = 0
             nnls.gram(nnls.ROW_LANES, w, first, last - first, k, stride, grams[block])
             return done
 
-        done = run_tasks(n_threads, [partial(solve, block) for block in range(blocks)])
+        done = run_tasks(n_threads, [partial(solve, block) for block in range(grams.shape[0])])
         return grams, sum(f for f, _ in done), sum(u for _, u in done)
 
     def _fill(

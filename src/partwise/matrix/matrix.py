@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from partwise.exceptions import UsageError
 from partwise.matrix.held import HeldPanel
 from partwise.matrix.levels import even_levels, factors_of
 from partwise.matrix.masks import Hidden, Listed, Source, balanced, none_of, without_hidden
@@ -40,10 +39,6 @@ _RUN = 256
 _RESIDUAL_CELLS = 2**19
 #: Rows of one task of a least-squares solve.
 _SIGNED_ROWS = 4096
-_SIGNED_AND_HIDDEN = (
-    "signed='usage' does not go with hidden entries or weights yet: fit with signed='programs', or "
-    "on complete data"
-)
 _CELLS = {"sparse": 2**26, "narrow": 2**24, "wide": 2**24}
 
 
@@ -241,8 +236,6 @@ class DataMatrix:
         for start, panel in self.panels():
             rows = usage[start * stride : (start + panel.shape[0]) * stride]
             if isinstance(panel, HeldPanel):
-                if problem.signed:
-                    raise UsageError(_SIGNED_AND_HIDDEN)
                 held = panel.sweep(programs, problem, rows, out, self.n_threads)
                 part, more, left = held.gram, held.fit, held.unsolved
                 fill += held.fill

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["EXACT_STEPS", "least_squares", "ridge_inverse"]
+__all__ = ["EXACT_STEPS", "RIDGE", "least_squares", "ridge_inverse"]
 
 #: Share of the diagonal that is added to it. It must exceed the rounding of G, which the kernels
 #: form from products in the type of the factors.
-_RIDGE = {"float64": 1e-10, "float32": 1e-6}
+RIDGE = {"float64": 1e-10, "float32": 1e-6}
 #: Steps from zero that count as the exact solution.
 EXACT_STEPS = 2
 
@@ -29,7 +29,7 @@ def ridge_inverse(gram: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> npt.ND
     diagonal = np.diag(gram)
     scale = np.divide(1.0, np.sqrt(diagonal), out=np.zeros_like(diagonal), where=diagonal > 0)
     values, vectors = np.linalg.eigh(gram * np.outer(scale, scale))
-    inverse = (vectors / (np.maximum(values, 0.0) + _RIDGE[np.dtype(dtype).name])) @ vectors.T
+    inverse = (vectors / (np.maximum(values, 0.0) + RIDGE[np.dtype(dtype).name])) @ vectors.T
     result: npt.NDArray[np.float64] = inverse * np.outer(scale, scale)
     return result
 
