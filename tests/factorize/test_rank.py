@@ -203,7 +203,9 @@ class TestMeasured:
         assert hidden[4] & hidden[0]
 
     def test_share_that_is_hidden(self):
-        assert fits.hidden_share(np.ones((500, 400))) == 0.1
+        assert fits.hidden_share(np.ones((500, 100))) == 0.1
+        assert fits.hidden_share(np.ones((1000, 400))) == pytest.approx(0.05)
+        assert fits.hidden_share(np.ones((4000, 1000))) == 0.03
         sparse = sp.random(2000, 500, density=0.1, format="csr", random_state=0)
         assert fits.hidden_share(sparse) == pytest.approx(0.025)
         tiny = sp.random(100, 50, density=0.02, format="csr", random_state=0)

@@ -42,13 +42,16 @@ Array = npt.NDArray[Any]
 
 #: Observations whose main program is compared between starts.
 _MOST_OBSERVATIONS = 1000
-#: Share of the entries to hide; of sparse data as many as this share of their non-zeros, because
-#: each hidden entry costs as much as a non-zero; but so many entries at least.
-_HIDDEN, _HIDDEN_OF_NONZERO, _FEWEST_HIDDEN = 0.1, 0.25, 20_000
+#: Share of the entries to hide, at least and at most: so many entries, because fits that see more
+#: of the data find weaker programs.
+_LEAST_HIDDEN, _MOST_HIDDEN, _ENTRIES = 0.03, 0.1, 20_000
+#: Of sparse data as many as this share of their non-zeros, because a hidden entry costs as much as
+#: a non-zero.
+_HIDDEN_OF_NONZERO = 0.25
 #: Ridge of the usage that predicts hidden entries, relative to the mean squared length of the
 #: programs. Where the entry that would tell the usage of a program is the hidden one, usage
 #: without a ridge has no bounds, and one row decides the error of a whole replicate.
-_RIDGE = 0.01
+_RIDGE = 0.03
 #: Share of the expected counts that row and column totals alone predict: a program that is zero
 #: somewhere says that nothing will ever be counted there, and one hidden count that belies it
 #: decides the deviance of a whole replicate.
@@ -332,11 +335,11 @@ def hidden_share(X: Any) -> float:
     block = X
     if not (sp.issparse(X) or isinstance(X, np.ndarray)):
         block = next(iter(X.blocks(0, min(n, 4096))))[1]
+    enough = min(_MOST_HIDDEN, _ENTRIES / (n * p))
     if not sp.issparse(block):
-        return _HIDDEN
+        return max(_LEAST_HIDDEN, enough)
     density = block.nnz / max(1, block.shape[0] * p)
-    least = min(_HIDDEN, _FEWEST_HIDDEN / (n * p))
-    return float(np.clip(_HIDDEN_OF_NONZERO * density, least, _HIDDEN))
+    return float(np.clip(_HIDDEN_OF_NONZERO * density, enough, _MOST_HIDDEN))
 
 
 def mask_of(fraction: float, entropy: int, replicate: int) -> Speckle:

@@ -39,7 +39,7 @@ class RankOptions:
     n_replicates
         Masks and starts per rank.
     fraction
-        Share of the entries that a replicate hides; None means 0.1, less for sparse data.
+        Share of the entries that a replicate hides; None means 0.1, less for large or sparse data.
     tol, max_iter
         When a fit stops.
     output_dir
@@ -114,7 +114,7 @@ class RankOptions:
         kind=float,
         help="Share of the entries that a replicate hides.",
         section=_FITS,
-        shown_default="0.1, less for sparse data",
+        shown_default="0.1, less for large or sparse data",
     )
     max_iter: int = option(
         200, "--max-iter", kind=int, help="Passes over the data at most.", section=_FITS
