@@ -51,7 +51,7 @@ _HIDDEN_OF_NONZERO = 0.25
 #: Ridge of the usage that predicts hidden entries, relative to the mean squared length of the
 #: programs. Where the entry that would tell the usage of a program is the hidden one, usage
 #: without a ridge has no bounds, and one row decides the error of a whole replicate.
-_RIDGE = 0.03
+_RIDGE = 0.01
 #: Share of the expected counts that row and column totals alone predict: a program that is zero
 #: somewhere says that nothing will ever be counted there, and one hidden count that belies it
 #: decides the deviance of a whole replicate.
