@@ -76,13 +76,12 @@ def consensus_ranks(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from partwise import ConsensusNMF
+    >>> from partwise.datasets import simulate_programs
     >>> from partwise.factorize import consensus_ranks
-    >>> rng = np.random.default_rng(0)
-    >>> mean = 20 * rng.gamma(0.3, size=(200, 4)) @ rng.gamma(0.3, size=(4, 30))
+    >>> counts = simulate_programs(300, p=100, rank=4, seed=0).X
     >>> model = ConsensusNMF(n_replicates=10, random_state=0)
-    >>> consensus_ranks(rng.poisson(mean).astype(float), range(2, 7), model=model).recommended
+    >>> consensus_ranks(counts, range(2, 8), model=model).recommended
     4
     """
     model = ConsensusNMF() if model is None else model
