@@ -147,6 +147,15 @@ def test_sparse_and_dense_zarr_are_read_by_blocks(tmp_path):
     np.testing.assert_array_equal(usage_of(lazy), usage_of(adata))
 
 
+def test_lost_chunks_are_not_zeros(tmp_path):
+    adata = make(700, 30, kind=sp.csr_matrix)
+    adata.write_zarr(tmp_path / "a.zarr")
+    next(path for path in (tmp_path / "a.zarr/X/data").iterdir() if path.name == "0").unlink()
+    group = zarr.open_group(tmp_path / "a.zarr", mode="r")
+    with pytest.raises(DataError, match="chunks of X/data are missing"):
+        pw.tl.nmf(anndata.AnnData(sparse_dataset(group["X"])), 2)
+
+
 def test_columns_on_disk_say_so(tmp_path):
     adata = make(700, 30, kind=sp.csc_matrix)
     adata.write_h5ad(tmp_path / "a.h5ad")

@@ -16,7 +16,7 @@ from partwise.io.identifiers import Identifiers
 from partwise.io.request import Parsed, Request
 from partwise.io.sources import CsrSource, DenseSource
 
-__all__ = ["read_h5ad", "read_zarr"]
+__all__ = ["read_h5ad", "read_zarr", "refuse_lost_chunks"]
 
 
 def read_h5ad(request: Request) -> Parsed:
@@ -152,7 +152,7 @@ def _matrix(
         if len(x.shape) != 2:
             raise DataError(f"X has {len(x.shape)} dimensions instead of 2")
         return DenseSource(x, columns, close)
-    _refuse_lost_chunks(x)
+    refuse_lost_chunks(x)
     n, p = (int(side) for side in x.attrs["shape"])
     if encoding == "csr_matrix":
         pointers = x["indptr"][:]
@@ -176,8 +176,14 @@ def _from_columns(
     return CsrSource(rows.data, rows.indices, rows.indptr, shape[1], columns, close)
 
 
-def _refuse_lost_chunks(x: Any) -> None:
-    """Look for parts of a sparse matrix that Zarr would silently read as zeros."""
+def refuse_lost_chunks(x: Any) -> None:
+    """Look for parts of a sparse matrix that Zarr would silently read as zeros.
+
+    Raises
+    ------
+    DataError
+        If files of the folder were lost.
+    """
     if x["data"].shape[0] == 0:
         return
     # a writer omits chunks of zeros, but stored values are not zero, pointers grow, and of the

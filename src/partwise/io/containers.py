@@ -10,6 +10,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from partwise.exceptions import DataError, PartwiseWarning, UsageError
+from partwise.io.annotated import refuse_lost_chunks
 from partwise.io.columns import shown
 from partwise.io.sources import CsrSource, DenseSource
 
@@ -107,6 +108,7 @@ def _on_disk(X: Any, mask: npt.NDArray[np.bool_] | None, where: str) -> Any:
     columns = None if mask is None else np.flatnonzero(mask)
     group = getattr(X, "group", None)
     if group is not None and getattr(X, "format", None) in ("csr", "csc"):
+        refuse_lost_chunks(group)
         if X.format == "csr":
             pointers = group["indptr"][:]
             return CsrSource(group["data"], group["indices"], pointers, X.shape[1], columns)

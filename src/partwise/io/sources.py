@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from partwise.exceptions import DataError
 from partwise.io.spool import BLOCK_BYTES
+from partwise.io.zarr_chunks import chunk_reader
 
 __all__ = ["CsrSource", "DenseSource", "ParquetSource", "value_dtype"]
 
@@ -94,6 +95,7 @@ class _Forward:
         chunks = getattr(array, "chunks", None)
         plain = getattr(array, "compression", "unknown") is None and not array.shuffle
         self._step = int(chunks[0]) if chunks and not plain else 1
+        self._direct = chunk_reader(array)
         self._start = 0
         self._held = np.empty(0, dtype=array.dtype)
 
@@ -105,11 +107,16 @@ class _Forward:
             self._held = self._held[:0]
         if high > held_to:
             end = min(-(-high // self._step) * self._step, self._array.shape[0])
-            new = np.asarray(self._array[held_to:end])
+            new = self._fetch(held_to, end)
             kept = self._held[low - self._start :]
             self._start = max(low, self._start) if len(kept) else held_to
             self._held = np.concatenate([kept, new]) if len(kept) else new
         return self._held[low - self._start : high - self._start]
+
+    def _fetch(self, low: int, high: int) -> npt.NDArray[Any]:
+        if self._direct is not None and low % self._step == 0:
+            return self._direct(low, high)
+        return np.asarray(self._array[low:high])
 
 
 class CsrSource:
