@@ -366,7 +366,6 @@ class TestRefused:
         self.refused("orthogonality does not go with signed=", orthogonality=1, signed="programs")
         self.refused("orthogonality must be a finite number from 0 up", orthogonality=-1)
         self.refused("orthogonality must be a finite number from 0 up", orthogonality=np.nan)
-        self.refused("at least 2 components", orthogonality=1, n_components=1)
 
     @pytest.mark.parametrize(
         "parameters",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.utils.estimator_checks import check_estimator
 
 import reference
 from partwise import NMF
@@ -127,3 +128,11 @@ class TestOrthogonality:
         plain = NMF(5, signed="usage", random_state=0).fit(X)
         assert mean_cosine(model.components_) < mean_cosine(plain.components_)
         assert (np.diff(model.result_.loss) <= 0).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_all_checks_of_scikit_learn_pass():
+    results = check_estimator(NMF(orthogonality=0.05), on_fail=None)
+    failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+    assert len(results) > 40
+    assert failed == {}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.estimator_checks import check_estimator
 
 import partwise
 import reference
@@ -147,3 +148,12 @@ class TestSemi:
                 usage = model.fit_transform(X[:, :6])
             assert np.isfinite(usage).all()
             assert model.result_.relative_error < 0.05
+
+
+@pytest.mark.parametrize("signed", ["usage", "programs"])
+@pytest.mark.filterwarnings("ignore")
+def test_all_checks_of_scikit_learn_pass(signed):
+    results = check_estimator(NMF(signed=signed), on_fail=None)
+    failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+    assert len(results) > 40
+    assert failed == {}

@@ -128,12 +128,12 @@ class TestOrthogonality:
     def test_refused(self):
         for message, parameters in (
             ("does not go with signed='programs'", {"signed": "programs"}),
-            ("takes at least 2 components", {"shape": (1, 4)}),
             ("given in part", {"fixed": [[1, NAN, 0, 0]]}),
             ("changes nothing where every program is given", {"fixed": np.eye(3, 4)}),
         ):
             with pytest.raises(UsageError, match=r"^orthogonality ") as caught:
                 self.build(**parameters)
             assert message in str(caught.value)
+        assert self.build(shape=(1, 4)).overlap(np.ones((1, 1)), 17.0) == 0
         assert self.build(signed="usage").orthogonality == 0.3
         assert self.build(fixed=np.eye(2, 4)).orthogonality == 0.3

@@ -98,7 +98,8 @@ class NMF(BaseNMF):
         scale of its program, which is then not made to sum to 1.
     orthogonality : float
         Weight of a penalty that turns programs away from each other: the term
-        orthogonality / 2 ||X||^2 mean_{s < t} cos(h_s, h_t) joins the objective. It depends on
+        orthogonality / 2 ||X||^2 mean_{s < t} cos(h_s, h_t) joins the objective (one program
+        has no pair, and no penalty). It depends on
         the directions of the programs alone: neither the unit of X nor the number of programs
         changes what a weight means, and the usage stays exact for the programs. 0.01 is mild.
     signed : {None, "usage", "programs"}
@@ -243,7 +244,8 @@ class NMF(BaseNMF):
         y : ignored
             For scikit-learn's grammar.
         W, H : arrays, n x k and k x p, optional
-            The start where init="custom"; without W it is solved from H.
+            The start where init="custom"; without W, or where entries are hidden, the usage is
+            solved from H (then from the support of W).
         mask, weights, size_factors
             As in `fit`.
         callback : callable, optional
@@ -411,8 +413,11 @@ class NMF(BaseNMF):
         programs = matrix.thin(p, k, programs)
         if W is not None:
             given = check_start(W, (n, k), "W", signed=signed == "usage")
-            return matrix.thin(n, k, times_power(given, -matrix.exponent)), programs
-        usage = matrix.thin(n, k)
+            usage = matrix.thin(n, k, times_power(given, -matrix.exponent))
+            if matrix.observed == n * p:
+                return usage, programs
+        else:
+            usage = matrix.thin(n, k)
         problem = exact_problem(
             matrix, programs, settings.penalties.usage, signed=signed == "usage"
         )

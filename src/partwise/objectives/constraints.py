@@ -81,8 +81,6 @@ class Constraints:
             reason = (
                 "does not go with signed='programs': opposite programs would lower it without end"
             )
-        elif k < 2:
-            reason = "is about angles between programs: it takes at least 2 components"
         elif not self.all_fixed:
             reason = (
                 "does not go with programs that are given in part: their angles are not free. "
@@ -125,13 +123,14 @@ class Constraints:
 
     def weight(self, k: int, squared_norm: float) -> float:
         """Return the weight of the cosine of one pair of k programs, for data of ||X||^2."""
-        return self.orthogonality * squared_norm / (k * (k - 1)) if self.orthogonality else 0.0
+        pairs = k * (k - 1) / 2
+        return self.orthogonality / 2 * squared_norm / pairs if pairs else 0.0
 
     def overlap(self, gram: npt.NDArray[np.float64], squared_norm: float) -> float:
         """Return the penalty on programs of Gram matrix H H^T.
 
         It is orthogonality / 2 ||X||^2 times the mean cosine between two programs; a program that
-        is zero has cosine 0 with all.
+        is zero has cosine 0 with all, and one program alone has no penalty.
         """
         weight = self.weight(gram.shape[0], squared_norm)
         return weight * float(np.sum(np.triu(_cosines(gram), 1))) if weight else 0.0
