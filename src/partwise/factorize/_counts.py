@@ -14,6 +14,7 @@ import numpy.typing as npt
 from partwise import __version__
 from partwise.exceptions import DataError, UsageError
 from partwise.factorize._checks import check_start
+from partwise.factorize._masking import warn_unseen
 from partwise.factorize._scale import times_power
 from partwise.matrix.counts import CountMatrix, CountStream
 from partwise.matrix.masks import Hidden
@@ -36,6 +37,7 @@ __all__ = [
     "in_scale",
     "project_counts",
     "record_counts",
+    "warn_hidden",
 ]
 
 Array = npt.NDArray[Any]
@@ -118,6 +120,7 @@ def fit(
     k = settings.penalties.usage.l1.shape[0]
     matrix = count_matrix(X, hidden, n_threads)
     check_some(matrix)
+    warn_hidden(matrix)
     power = exponent_of_counts(matrix)
     if power != 0:
         X = times_power(X, -power)
@@ -249,6 +252,7 @@ def project_counts(
     """Return the usage of given programs (k x p) by new counts, its deviance, that of rank one."""
     k = programs.shape[0]
     matrix = count_matrix(X, hidden, n_threads)
+    warn_unseen(int(matrix.rows_hidden.sum()))
     power = exponent_of_counts(matrix)
     if power != 0:
         matrix = count_matrix(times_power(X, -power), hidden, n_threads)
@@ -273,3 +277,9 @@ def check_some(matrix: CountMatrix | CountStream) -> None:
             f"all {matrix.shape[0]} x {matrix.shape[1]} counts are zero or hidden: the "
             "Kullback-Leibler loss has nothing to fit"
         )
+
+
+def warn_hidden(matrix: CountMatrix | CountStream) -> None:
+    """Warn of rows and columns that are hidden as a whole."""
+    rows, columns = matrix.unseen
+    warn_unseen(int(rows.sum()), int(columns.sum()))

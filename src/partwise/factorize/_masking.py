@@ -121,17 +121,17 @@ def check_seen(matrix: DataMatrix) -> None:
             f"all {matrix.shape[0]} x {matrix.shape[1]} entries are hidden or missing: nothing is "
             "left to fit"
         )
-    warn_unseen(rows)
+    warn_unseen(rows, columns)
+
+
+def warn_unseen(rows: int, columns: int = 0) -> None:
+    """Warn of rows and columns all of whose entries are hidden."""
     if columns:
         warnings.warn(
             f"all entries of {columns} columns are hidden or missing: their programs are 0",
             PartwiseWarning,
             stacklevel=4,
         )
-
-
-def warn_unseen(rows: int) -> None:
-    """Warn of rows all of whose entries are hidden."""
     if rows:
         warnings.warn(
             f"all entries of {rows} rows are hidden or missing: their usage is 0",

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from partwise.exceptions import UsageError
 from partwise.factorize._base import LOSSES, BaseNMF
 from partwise.factorize._checks import check_count, check_number, check_start, is_source
-from partwise.factorize._counts import count_matrix, record_counts
+from partwise.factorize._counts import count_matrix, record_counts, warn_hidden
 from partwise.factorize._masking import check_observed, check_seen
 from partwise.factorize._minibatch_counts import (
     begin_counts,
@@ -213,6 +213,11 @@ class MiniBatchNMF(BaseNMF):
         """
         first = not hasattr(self, "_online")
         self._check_parameters(H if first else None, first=first)
+        if not first and isinstance(self._online, OnlineCounts) is not self._counts:
+            raise UsageError(
+                f"loss was changed to {self.loss!r} between batches: what was learned before does "
+                "not go with it. Start a new MiniBatchNMF"
+            )
         dtype = None if first else self.components_.dtype
         X, hidden = check_observed(self, X, None, None, reset=first, dtype=dtype)
         k = self._count(X.shape) if first else self.components_.shape[0]
@@ -221,7 +226,7 @@ class MiniBatchNMF(BaseNMF):
             return self
         with single_thread_blas():
             before = None if first else self._online
-            assert before is None or isinstance(before, Online)  # set_params may change the loss
+            assert before is None or isinstance(before, Online)  # checked above
             least = None if before is None else exponent_of_gram(before.gram, np.dtype(dtype))
             batch = self._scaled_matrix(X, k, hidden, least=least)
             power = batch.exponent
@@ -339,6 +344,7 @@ class MiniBatchNMF(BaseNMF):
         n_threads = resolve_threads(self.n_threads)
         with single_thread_blas():
             matrix, X, penalties, power = scaled_counts(X, hidden, settings.penalties, n_threads)
+            warn_hidden(matrix)
             unit = float(np.ldexp(1.0, power))
             heard = None if callback is None else lambda e, loss: callback(e, loss * unit)
             settings = replace(settings, penalties=penalties)

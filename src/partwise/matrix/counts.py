@@ -20,6 +20,7 @@ import scipy.sparse as sp
 
 from partwise.kernels import kl
 from partwise.kernels._simd import LANE
+from partwise.kernels.kl_project import project_rows
 from partwise.matrix.masks import Source, without_hidden
 from partwise.matrix.sources import BlockSource
 from partwise.matrix.thin import aligned_zeros, readable, thin_rows
@@ -123,7 +124,7 @@ class _Side:
         sums, hidden = self._sums(other, k), self.hidden(other, k)
 
         def work(first: int, last: int) -> int:
-            return kl.project_rows(
+            return project_rows(
                 kl.TILE, self._indptr, self._indices, self._data, first, last, other,
                 stride_of(k), k, sums, hidden, terms.l1, terms.l2, terms.scale, most, precision,
                 factor, value,
@@ -157,6 +158,8 @@ class _Counts:
     nonzeros: int
     constant: float
     seen: float
+    rows_hidden: npt.NDArray[np.bool_]
+    hidden_in_columns: npt.NDArray[np.int64]
     row_totals: npt.NDArray[np.float64]
     column_totals: npt.NDArray[np.float64]
 
@@ -170,6 +173,11 @@ class _Counts:
         if values is not None:
             flat.reshape(rows, -1)[:, :k] = values
         return flat
+
+    @property
+    def unseen(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return which rows and which columns are hidden as a whole."""
+        return self.rows_hidden, self.hidden_in_columns == self.shape[0]
 
     def independent(self) -> float:
         """Return the deviance of the best rank-one model, row totals times column totals.
@@ -214,6 +222,8 @@ class CountMatrix(_Counts):
         sum x log x - x.
     seen
         Share of the entries that count, by their weights.
+    rows_hidden, hidden_in_columns
+        Which rows are hidden as a whole; how many entries of each column are.
     """
 
     def __init__(
@@ -248,7 +258,12 @@ class CountMatrix(_Counts):
         self.constant = float(np.sum(data * np.log(data)) - data.sum())
         cells = max(1, self.shape[0] * self.shape[1])
         self.seen = 1.0
+        self.rows_hidden = np.zeros(self.shape[0], bool)
+        self.hidden_in_columns = np.zeros(self.shape[1], np.int64)
         if self.deficits is not None:
+            whole = self.deficits == 1
+            self.rows_hidden = np.diff(whole.indptr) == self.shape[1]
+            self.hidden_in_columns += np.bincount(whole.indices, minlength=self.shape[1])
             self.seen -= float(self.deficits.data.sum(dtype=np.float64)) / cells
         if self.deficits is not None and deficits is not None and deficits.values is not None:
             # `x` is weight times count, and its logarithm that of both
@@ -307,10 +322,13 @@ class CountStream(_Counts):
         self._edges = [*range(0, n, rows), n]
         self.row_totals = np.zeros(n)
         self.column_totals = np.zeros(p)
+        self.rows_hidden, self.hidden_in_columns = np.zeros(n, bool), np.zeros(p, np.int64)
         self.total, self.constant, self.nonzeros, self.seen = 0.0, 0.0, 0, 0.0
         for start, panel in self.panels():
             self.row_totals[start : start + panel.shape[0]] = panel.row_totals
             self.column_totals += panel.column_totals
+            self.rows_hidden[start : start + panel.shape[0]] = panel.rows_hidden
+            self.hidden_in_columns += panel.hidden_in_columns
             self.total += panel.total
             self.nonzeros += panel.nonzeros
             self.constant += panel.constant
