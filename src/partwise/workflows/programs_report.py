@@ -104,7 +104,7 @@ def _headlines(found: Findings) -> list[Headline]:
         ),
         Headline(
             "Kept",
-            f"{100 * kept:.0f} %",
+            "all" if result.kept.all() else f"{100 * kept:.1f} %",
             f"of {format_count(len(result.kept))} programs of "
             f"{format_count(len(result.kept) // found.n_programs)} fits",
             tone="good" if kept >= 0.8 else "warn",
@@ -212,8 +212,8 @@ def _consensus(found: Findings) -> Section:
         "Consensus of the fits",
         [
             f"The programs of all fits, {len(result.kept):,} in all, in {found.n_programs} clusters"
-            f" by k-means; {int((~result.kept).sum()):,} were left out because few others are near "
-            "them. A program is the median of its cluster."
+            f" by k-means; left out because few others are near: {int((~result.kept).sum()):,}. "
+            "A program is the median of its cluster."
         ],
         [
             ReportFigure(
