@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kl_reference as kl_ref
-from partwise.kernels import kl
+from partwise.kernels import kl, kl_project
 from partwise.matrix.counts import stride_of
 from partwise.matrix.thin import aligned_zeros, thin_rows
 
@@ -64,7 +64,7 @@ def project(X, H, dtype, *, l1=0.0, l2=0.0, scale=None, hidden=None, span=None, 
     w, value = flat(np.full((n, k), 7.0), dtype), np.full(n, np.nan)
     gone = np.zeros(0, dtype) if hidden is None else flat(hidden, dtype)
     first, last = span or (0, n)
-    unsolved = kl.project_rows(
+    unsolved = kl_project.project_rows(
         kl.TILE, *parts(X, dtype), first, last, flat(H.T, dtype), stride_of(k), k, H.sum(axis=1),
         gone, *terms(k, n, l1, l2, scale), most, {np.float32: 1e-5, np.float64: 1e-9}[dtype],
         w, value,
