@@ -190,9 +190,21 @@ def test_report_is_complete_and_needs_no_network(result):
 def test_usage_by_an_identifier_is_shown(h5ad, tmp_path):
     options = {**SETTINGS, "ranks": "4", "replicates": 4, "id_columns": "type"}
     done = programs(h5ad, layer="counts", output_dir=tmp_path, **options)
+    usage = read(done, "usage")
+    assert list(usage.columns[:3]) == ["cell", "type", "main_program"]
+    assert list(usage["cell"]) == [f"c{i}" for i in range(220)]
+    assert not any("earlier row" in text for text in done.warnings)
     html = done.outputs["report"].read_text("utf-8")
     assert "Usage by type" in html
     assert "How many programs" not in html  # one number was asked for
+
+
+def test_cells_of_a_zarr_folder_keep_their_names(run, h5ad, tmp_path):
+    anndata.read_h5ad(h5ad).write_zarr(tmp_path / "cells.zarr")
+    done = run(tmp_path / "cells.zarr", layer="counts", id_columns="type", ranks="4")
+    usage = read(done, "usage")
+    assert list(usage["cell"]) == [f"c{i}" for i in range(220)]
+    assert usage["type"].str.startswith("T").all()
 
 
 def test_the_same_files_for_any_number_of_threads_and_again(run):

@@ -46,7 +46,8 @@ def open_counts(
     features
         Glob patterns of the genes to read.
     id_columns
-        Columns that identify cells; a 10x folder has barcodes only.
+        Columns that describe cells; the names of the cells of an AnnData come before them. A 10x
+        folder has barcodes only.
     **settings
         Handed to `open_table`.
 
@@ -65,10 +66,34 @@ def open_counts(
     folder = Path(path)
     matrix = _first(folder, _MATRICES) if folder.is_dir() else None
     if matrix is None:
-        return open_table(path, id_columns=id_columns, features=features, **settings)
+        table = open_table(path, id_columns=id_columns, features=features, **settings)
+        return _with_cells(table) if id_columns and table.kind in ("h5ad", "zarr") else table
     if id_columns or settings.get("layer"):
         raise UsageError(f"{folder}: a 10x folder has barcodes, no other columns and no layers")
     return _open_folder(folder, matrix, features, settings)
+
+
+def _with_cells(table: Table) -> Table:
+    """Return a table of an AnnData with the names of its cells before the columns asked for."""
+    if "cell" in table.ids:
+        return table
+    import h5py
+    import pandas as pd
+    from anndata.io import read_elem
+
+    if table.kind == "h5ad":
+        with h5py.File(table.path, "r") as file:
+            names = read_elem(file["obs"][file["obs"].attrs["_index"]])
+    else:
+        import zarr
+
+        obs: Any = zarr.open_group(str(table.path), mode="r")["obs"]
+        names = read_elem(obs[obs.attrs["_index"]])
+    ids = table.ids.copy()
+    ids.insert(0, "cell", pd.array([str(name) for name in names], dtype="string[pyarrow]"))
+    # the columns asked for describe cells, and need not tell them apart
+    notes = tuple(note for note in table.notes if "have the identifiers" not in note)
+    return dataclasses.replace(table, ids=ids, notes=notes)
 
 
 def _open_folder(
