@@ -62,8 +62,9 @@ def _fit_counts(x: sp.csr_matrix) -> None:
     """Run the solver of the Kullback-Leibler loss."""
     matrix = CountMatrix(x, dtype=x.dtype, n_threads=2)
     rng = generator(0)
-    start = (matrix.thin(rows, _K, rng.random((rows, _K))) for rows in x.shape)
-    fit_counts(matrix, *start, CountSettings(0.0, 3, _penalties(), np.ones(x.shape[0])), rng)
+    usage, programs = (matrix.thin(rows, _K, rng.random((rows, _K))) for rows in x.shape)
+    settings = CountSettings(0.0, 3, _penalties(), np.ones(x.shape[0]))
+    fit_counts(matrix, usage, programs, settings, rng)
 
 
 def _penalties() -> Penalties:
