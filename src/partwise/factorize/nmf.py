@@ -98,10 +98,10 @@ class NMF(BaseNMF):
         scale of its program, which is then not made to sum to 1.
     orthogonality : float
         Weight of a penalty that turns programs away from each other: the term
-        orthogonality / 2 ||X||^2 mean_{s < t} cos(h_s, h_t) joins the objective (one program
-        has no pair, and no penalty). It depends on
-        the directions of the programs alone: neither the unit of X nor the number of programs
-        changes what a weight means, and the usage stays exact for the programs. 0.01 is mild.
+        orthogonality / 2 ||X||^2 mean_{s < t} cos(h_s, h_t) joins the objective (one program has
+        no pair, and no penalty). It depends on the directions of the programs alone: neither the
+        unit of X nor the number of programs changes what a weight means, and the usage stays exact
+        for the programs. Useful weights lie between 0.001 and 0.1.
     signed : {None, "usage", "programs"}
         Semi-NMF: the factor that may be negative; X may then be negative, too. A signed factor is
         solved by least squares. Signed programs have absolute values that sum to 1. They can also
