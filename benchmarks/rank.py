@@ -75,19 +75,25 @@ def recover(noise: str, rank: int, level: float, seed: int) -> dict[str, Any]:
     return line
 
 
-def recovery(levels: tuple[float, ...], seeds: tuple[int, ...]) -> dict[str, Any]:
-    lines = [
-        recover(noise, rank, level, seed)
-        for noise in NOISES
-        for rank in RANKS
-        for level in levels
-        for seed in seeds
-    ]
+def recovery(levels: tuple[float, ...], seeds: tuple[int, ...], out: Path) -> None:
+    """Run all simulations; what is done is written after each, so that a run may be cut."""
+    lines: list[dict[str, Any]] = []
+    for noise in NOISES:
+        for rank in RANKS:
+            for level in levels:
+                for seed in seeds:
+                    lines.append(recover(noise, rank, level, seed))
+                    write_json(out, read_json(out, {}) | {"recovery": summarise(lines)})
+
+
+def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count the simulations whose rank each criterion finds."""
     criteria = ("recommended", "spectrum", "stability", "cophenetic_drop", "knee")
+    runs_of = {str(rank): sum(line["rank"] == rank for line in lines) for rank in RANKS}
     found = {
         name: sum(abs(line[name] - line["rank"]) <= CLOSE for line in lines) for name in criteria
     }
-    found_at = {
+    by_rank = {
         name: {
             str(rank): sum(
                 abs(line[name] - rank) <= CLOSE for line in lines if line["rank"] == rank
@@ -96,13 +102,13 @@ def recovery(levels: tuple[float, ...], seeds: tuple[int, ...]) -> dict[str, Any
         }
         for name in criteria
     }
-    holds = found["recommended"] == len(lines) and found["knee"] < len(lines)
     return {
         "shape": SHAPE,
         "of": len(lines),
+        "of_by_rank": runs_of,
         "found": found,
-        "found_by_rank": found_at,
-        "holds": holds,
+        "found_by_rank": by_rank,
+        "holds": found["recommended"] == len(lines) and found["knee"] < len(lines),
         "runs": lines,
     }
 
@@ -185,11 +191,13 @@ def recovery_table(found: dict[str, Any]) -> str:
         "cophenetic_drop": "before the largest drop of the cophenetic correlation",
         "knee": f"knee of the training error over {KNEE_RANKS[0]} to {KNEE_RANKS[-1]}",
     }
-    each = found["of"] // len(RANKS)
     head = "| criterion | " + " | ".join(f"planted {k}" for k in RANKS) + " | all |"
     rows = [
         f"| {text} | "
-        + " | ".join(f"{found['found_by_rank'][name][str(k)]} of {each}" for k in RANKS)
+        + " | ".join(
+            f"{found['found_by_rank'][name][str(k)]} of {found['of_by_rank'][str(k)]}"
+            for k in RANKS
+        )
         + f" | {found['found'][name]} of {found['of']} |"
         for name, text in names.items()
     ]
@@ -241,8 +249,8 @@ def main() -> None:
     asked = parser.parse_args()
     results = read_json(asked.out, {})
     if "recovery" in asked.what:
-        results["recovery"] = recovery(tuple(asked.levels), tuple(asked.simulations))
-        write_json(asked.out, results)
+        recovery(tuple(asked.levels), tuple(asked.simulations), asked.out)
+        results = read_json(asked.out, {})
     if "scan" in asked.what:
         threads = config()["threads"]
         results["scan"] = scan(asked.data, asked.ranks, asked.seeds, threads)
