@@ -16,8 +16,11 @@ Array: TypeAlias = npt.NDArray[Any]
 __all__ = ["solve_exactly"]
 
 #: Where a row's Gram matrix comes from a difference, a diagonal below this share of the whole is
-#: rounding, and this share of the whole is added to it.
-_DEAD, _ROUNDING = 1e-10, 1e-13
+#: rounding.
+_DEAD = 1e-10
+#: To the ridge of a row comes this share of the ridge that all entries would give. Where fewer
+#: entries are observed than there are programs, those are then preferred that are large in them.
+_WHOLE = 0.1
 
 
 @jit
@@ -100,9 +103,7 @@ def _row_gram(
             for u in range(k):
                 g[t, u] = 0.0
                 g[u, t] = 0.0
-        ridge[t] = share * g[t, t]
-        if not direct:
-            ridge[t] += _ROUNDING * gram[t, t]
+        ridge[t] = share * (g[t, t] + _WHOLE * gram[t, t])
         if dead and penalty[t, t] <= 0.0:
             ridge[t] = 1.0
     for t in range(k):

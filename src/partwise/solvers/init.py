@@ -27,8 +27,17 @@ def initialize(
     `random` draws |N(0, 1)| sqrt(mean(X) / k), as scikit-learn does; `nndsvd` splits the leading
     singular vectors into their positive and negative parts and keeps the larger
     (Boutsidis & Gallopoulos 2008); `nndsvda` then fills zeros with the mean of X. Components
-    beyond the rank of the data start at random.
+    beyond the rank of the data start at random. Where entries are hidden, the usage is zero: with
+    the programs it says what stands in for them in the first step, and that is then nothing.
     """
+    usage, programs = _both(matrix, k, init, rng)
+    if matrix.observed < matrix.shape[0] * matrix.shape[1]:
+        usage[:] = 0
+    return usage, programs
+
+
+def _both(matrix: DataMatrix, k: int, init: str, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return flat thin usage and programs, whatever is hidden."""
     n, p = matrix.shape
     scale = np.sqrt(max(matrix.mean, 0.0) / k)
     if init == "random":

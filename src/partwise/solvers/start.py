@@ -73,6 +73,8 @@ def constrained_start(
         start = _free(matrix, rest, others.size, init, rng, constraints)
         usage[:, others], programs[:, others] = start
     constraints.impose(programs)
+    if matrix.observed < n * p:
+        usage[:] = 0  # as in `initialize`
     return matrix.thin(n, k, usage), matrix.thin(p, k, programs)
 
 
