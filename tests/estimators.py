@@ -75,8 +75,8 @@ def healthy(name, model, usage, shape):
         assert name in SIGNED or (factor >= 0).all()
     assert np.isfinite(model.inverse_transform(usage)).all()
     error = model.result_.relative_error
-    # counts: a start with zeros may end worse than a model of rank one
-    assert 0 <= error <= (1e9 if name in COUNTS else 1.001)
+    # counts: relative to the best model of rank one, which a few batches do not reach
+    assert 0 <= error <= (2.0 if name == "counts by batches" else 1.001)
     assert np.isfinite(model.reconstruction_err_)
 
 

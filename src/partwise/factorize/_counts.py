@@ -43,6 +43,8 @@ __all__ = [
 Array = npt.NDArray[Any]
 Callback = Callable[[int, float], None]
 
+#: Least values of starts from singular vectors, relative to those of random ones.
+_LEAST_START = {"nndsvd": 0.01, "nndsvda": 0.1}
 #: Counts are scaled if their mean non-zero lies outside 2^-r to 2^r.
 _RANGE = 20
 
@@ -218,12 +220,24 @@ def _start(
         return matrix.thin(n, k, usage), matrix.thin(
             p, k, np.abs(rng.standard_normal((p, k)) * scale)
         )
-    data = DataMatrix(X, k, dtype=matrix.dtype, n_threads=matrix.n_threads, hidden=hidden)
-    usage, programs = initialize(data, k, start.init, rng)
+    usage, programs = singular_start(X, hidden, k, start.init, rng, matrix.n_threads)
+    return matrix.thin(n, k, usage), matrix.thin(p, k, programs)
+
+
+def singular_start(
+    X: Any, hidden: Hidden, k: int, init: str, rng: np.random.Generator, n_threads: int
+) -> tuple[Array, Array]:
+    """Return usage (n x k) and programs (p x k) from the singular vectors of the counts.
+
+    Nothing starts at zero, as an entry of both factors that does would stay there: values are
+    raised to a share of sqrt(mean(X) / k), what random starts have.
+    """
+    data = DataMatrix(X, k, dtype=np.dtype(X.dtype), n_threads=n_threads, hidden=hidden)
+    flat = initialize(data, k, "nndsvd" if init == "nndsvda" else init, rng)
+    least = _LEAST_START.get(init, 0.0) * np.sqrt(max(data.mean, 0.0) / k)
     stride = data.stride(k)
-    return matrix.thin(n, k, thin_rows(usage, stride, k)), matrix.thin(
-        p, k, thin_rows(programs, stride, k)
-    )
+    usage, programs = (np.maximum(thin_rows(f, stride, k), f.dtype.type(least)) for f in flat)
+    return usage, programs
 
 
 def _even(matrix: CountMatrix | CountStream, programs: Array, k: int) -> Array:

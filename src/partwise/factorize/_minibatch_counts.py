@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partwise.factorize._counts import check_some, count_matrix, exponent_of_counts, in_scale
+from partwise.factorize._counts import (
+    check_some,
+    count_matrix,
+    exponent_of_counts,
+    in_scale,
+    singular_start,
+)
 from partwise.factorize._scale import times_power
 from partwise.matrix.counts import CountMatrix, CountStream
 from partwise.matrix.masks import Hidden
-from partwise.matrix.matrix import DataMatrix
-from partwise.matrix.thin import thin_rows
 from partwise.objectives import Penalties
 from partwise.results import Status
-from partwise.solvers.init import initialize
 from partwise.solvers.kl import CountOutcome, CountSettings, finish, fit_counts, lifted
 from partwise.solvers.kl_stream import fit_stream
 from partwise.solvers.minibatch_counts import OnlineCounts, step_counts
@@ -49,12 +52,10 @@ def begin_counts(
     X: Any, hidden: Hidden, k: int, init: str, rng: np.random.Generator, n_threads: int
 ) -> OnlineCounts:
     """Return the state before the first batch."""
-    data = DataMatrix(X, k, dtype=np.dtype(X.dtype), n_threads=n_threads, hidden=hidden)
-    flat = initialize(data, k, init, rng)[1]
-    programs = thin_rows(flat, data.stride(k), k)
+    programs = singular_start(X, hidden, k, init, rng, n_threads)[1]
     empty = ~programs.any(axis=0)  # a first batch may be without counts
     if empty.any():
-        programs[:, empty] = rng.exponential(size=(data.shape[1], int(empty.sum())))
+        programs[:, empty] = rng.exponential(size=(X.shape[1], int(empty.sum())))
     return OnlineCounts.start(programs)
 
 
