@@ -18,7 +18,7 @@ __all__ = ["solve_exactly"]
 #: Where a row's Gram matrix comes from a difference, a diagonal below this share of the whole is
 #: rounding.
 _DEAD = 1e-10
-#: To the ridge of a row comes this share of the ridge that all entries would give. Where fewer
+#: To the ridge of a row comes this share of what its hidden entries would add to it. Where fewer
 #: entries are observed than there are programs, those are then preferred that are large in them.
 _WHOLE = 0.1
 
@@ -103,7 +103,7 @@ def _row_gram(
             for u in range(k):
                 g[t, u] = 0.0
                 g[u, t] = 0.0
-        ridge[t] = share * (g[t, t] + _WHOLE * gram[t, t])
+        ridge[t] = share * (g[t, t] + _WHOLE * max(gram[t, t] - g[t, t], 0.0))
         if dead and penalty[t, t] <= 0.0:
             ridge[t] = 1.0
     for t in range(k):
