@@ -112,7 +112,7 @@ class TestSums:
             np.testing.assert_allclose(found[i], row, rtol=2e-3, atol=1e-4)
         X = np.where(omega > 0, X, 0)
         expected = float(np.sum(X * omega * np.log(found @ H)))
-        assert value == pytest.approx(expected, rel=1e-4, abs=1e-5 * X.sum())
+        assert value == pytest.approx(expected, rel=1e-4, abs=1e-5 * float(X.sum()))
         matrix.columns.solve(w, 3, none(3, X.shape[1]), h, **step)
         better = thin_rows(h, stride_of(3), 3).T
         assert kl_ref.deviance(X, found, better, omega) < kl_ref.deviance(X, found, H, omega)
