@@ -63,5 +63,5 @@ def levels_of(deficits: Deficits, rows: npt.NDArray[np.int64], shape: tuple[int,
     for i in all_less:
         largest[i] = 1.0 - values[deficits.indptr[i] : deficits.indptr[i + 1]].min()
     means = 1.0 - np.bincount(rows, values, minlength=n) / p
-    sums = n - np.bincount(deficits.columns, values, minlength=p)
+    sums: Floats = n - np.bincount(deficits.columns, values, minlength=p).astype(float)
     return Levels(largest, factors_of(means, largest), sums)
