@@ -337,7 +337,7 @@ def hidden_share(X: Any) -> float:
         block = next(iter(X.blocks(0, min(n, 4096))))[1]
     enough = min(_MOST_HIDDEN, _ENTRIES / (n * p))
     if not sp.issparse(block):
-        return max(_LEAST_HIDDEN, enough)
+        return float(max(_LEAST_HIDDEN, enough))
     density = block.nnz / max(1, block.shape[0] * p)
     return float(np.clip(_HIDDEN_OF_NONZERO * density, enough, _MOST_HIDDEN))
 
