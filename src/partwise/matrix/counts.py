@@ -34,8 +34,9 @@ Array = npt.NDArray[Any]
 _SMALL = 200_000
 #: A panel of a stream has at most so many cells, zeros included, and rows.
 _PANEL_CELLS, _PANEL_ROWS = 2**26, 2**15
-#: Rounds in which row and column effects of the rank-one model are fitted to each other.
-_ROUNDS = 30
+#: Most rounds in which row and column effects of the rank-one model are fitted to each other, and
+#: the share of the deviance by which a round must lower it to be followed by another.
+_ROUNDS, _STILL = 300, 1e-5
 #: Rows of each run of a sample.
 _RUN = 256
 
@@ -238,6 +239,7 @@ class CountMatrix(_Counts):
         self.shape = (int(x.shape[0]), int(x.shape[1]))
         self.dtype = np.dtype(dtype)
         self.n_threads = n_threads
+        self._rank_one: float | None = None
         deficits = None if hidden is None else hidden.of(x, start, n_threads=n_threads)
         self.deficits, across = None, None
         if deficits is not None:
@@ -275,16 +277,27 @@ class CountMatrix(_Counts):
         """Return the deviance of the best rank-one model, row effects times column effects."""
         if self.deficits is None:
             return super().independent()
+        if self._rank_one is None:  # asked for in every iteration
+            self._rank_one = self._null(self._row_and_column_effects(self.deficits))
+        return self._rank_one
+
+    def _row_and_column_effects(self, deficits: sp.csr_matrix) -> float:
+        """Return the deviance of row and column effects that are fitted to each other."""
         rows, columns = self.row_totals.copy(), self.column_totals / max(self.total, 1e-300)
+        deviance = np.inf
         for _ in range(_ROUNDS):
-            seen = columns.sum() - self.deficits @ columns
+            seen = columns.sum() - deficits @ columns
             rows = np.divide(self.row_totals, seen, out=np.zeros_like(rows), where=seen > 0)
-            seen = rows.sum() - self.deficits.T @ rows
+            seen = rows.sum() - deficits.T @ rows
             columns = np.divide(
                 self.column_totals, seen, out=np.zeros_like(columns), where=seen > 0
             )
-        logs = _cross_entropy(self.row_totals, rows) + _cross_entropy(self.column_totals, columns)
-        return self._null(self.constant + self.total - logs)
+            logs = _cross_entropy(self.row_totals, rows)
+            logs += _cross_entropy(self.column_totals, columns)
+            before, deviance = deviance, self.constant + self.total - logs
+            if before - deviance <= _STILL * deviance:
+                break
+        return deviance
 
     def panels(self) -> Iterator[tuple[int, CountMatrix]]:
         """Yield (0, self): the one panel that there is."""
