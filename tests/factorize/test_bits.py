@@ -1,5 +1,9 @@
 """The same bits, whatever the number of threads and the chunks that data come in."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -181,3 +185,22 @@ class TestStorage:
             np.testing.assert_allclose(two[name], values, rtol=1e-3, atol=1e-4, err_msg=name)
         for array, old in zip((messy.data, messy.indices, messy.indptr), before, strict=True):
             np.testing.assert_array_equal(array, old)
+
+
+def test_a_process_that_compiles_gives_the_bits_of_one_that_loads(tmp_path):
+    """What a kernel computes must not depend on which other kernels were compiled before it."""
+    code = (
+        "import hashlib, numpy as np, scipy.sparse as sp\n"
+        "from partwise import NMF\n"
+        "X = sp.random(600, 80, 0.2, 'csr', np.float32, random_state=np.random.default_rng(0))\n"
+        "model = NMF(9, init='random', tol=0, max_iter=4, random_state=0)\n"
+        "usage = model.fit_transform(X)\n"
+        "print(hashlib.sha256(usage.tobytes() + model.components_.tobytes()).hexdigest())\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    cold, warm = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert cold == warm

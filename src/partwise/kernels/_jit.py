@@ -2,6 +2,11 @@
 
 `fastmath` is limited to flags that keep NaN and infinity: sums may be reassociated and products
 fused, nothing is assumed about the values.
+
+Every kernel is inlined into those that call it. Otherwise the code of a kernel that two others
+call would exist twice, each optimised in its own surroundings, with sums in another order; which
+of the two runs depends on what was loaded first, and so bits would depend on the history of the
+process and of its cache.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "boundscheck": False,
+    "forceinline": True,
     "fastmath": {"contract", "reassoc", "nsz"},
 }
 
