@@ -81,6 +81,12 @@ def make_sparse(path: Path, n: int, p: int, density: float) -> None:
     sp.save_npz(path, simulate_sparse(n, p, density), compressed=False)
 
 
+def make_tiny_counts(path: Path) -> None:
+    rng = np.random.default_rng(3)
+    means = rng.gamma(0.3, size=(1_000, 6)) @ rng.gamma(0.3, size=(6, 300))
+    sp.save_npz(path, sp.csr_matrix(rng.poisson(means), dtype=np.float32), compressed=False)
+
+
 def make_table(path: Path, n: int) -> None:
     """Write the neighbourhood table of n cells, and its features as float32 beside it."""
     from partwise.datasets import simulate_neighborhoods
@@ -100,6 +106,7 @@ SETS: dict[str, tuple[str, Callable[..., None], tuple]] = {
     "table200k": ("table200k.csv", make_table, (200_000,)),
     "table1200k": ("table1200k.csv", make_table, (1_200_000,)),
     "tiny_sparse": ("tiny_sparse.npz", make_sparse, (1_500, 400, 0.05)),
+    "tiny_counts": ("tiny_counts.npz", make_tiny_counts, ()),
     "tiny_table": ("tiny_table.csv", make_table, (3_000,)),
 }
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 import data
 from common import Session
-from measures import adjusted_rand, relative_error
+from measures import adjusted_rand, deviance, relative_error
 from pipeline import commands, measured
 
 K = 8
@@ -37,6 +37,20 @@ def engine(folder: Path) -> None:
             raise SystemExit(f"60 iterations are further than {CLOSE} from 600: {errors}")
 
 
+def counts(folder: Path) -> None:
+    """Counts from a random start must come within 0.1 % of a converged fit, by deviance."""
+    with Session("tiny_counts", ["partwise"], 2, folder) as session:
+        start = session.start(K, 0)
+        found = {}
+        for iterations in (100, 1000):
+            settings = {"k": K, "max_iter": iterations, "start": start}
+            _, usage, programs = session.fit("partwise:newton", **settings)
+            found[iterations] = deviance(session.X, usage, programs)
+            print(f"counts, {iterations} iterations: deviance {found[iterations]:.1f}")
+        if found[100] > CLOSE * found[1000]:
+            raise SystemExit(f"100 iterations are further than {CLOSE} from 1000: {found}")
+
+
 def pipeline(folder: Path) -> None:
     """`partwise cluster` on a tiny table must write its outputs and find the planted types."""
     settings = {"n_components": 6, "n_neighbors": 15, "resolution": 0.1, "seed": 42}
@@ -56,6 +70,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         engine(Path(folder))
+        counts(Path(folder))
         pipeline(Path(folder))
 
 

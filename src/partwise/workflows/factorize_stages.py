@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from partwise.io import Table
     from partwise.results import Factorization
     from partwise.utils.progress import Stage
-    from partwise.workflows.factorize_options import FactorizeOptions
+    from partwise.workflows.counts_advice import counts_advice
+from partwise.workflows.factorize_options import FactorizeOptions
 
 __all__ = ["Prepared", "Quality", "advice", "fit_prepared", "prepare"]
 
@@ -196,6 +197,8 @@ def advice(
         texts.append(
             "the Poisson loss is for counts: of their logarithms (--log1p) it is no likelihood"
         )
+    changed = options.log1p or options.normalize
+    texts += counts_advice(table.matrix, options.loss, prepared=changed)
     if not fit.converged:
         texts.append(f"the factorization {fit.status.advice}")
     return texts

@@ -22,6 +22,7 @@ from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clock import Clock
+from partwise.workflows.counts_advice import counts_advice
 from partwise.workflows.options import command_line
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.rank_options import RankOptions
@@ -206,7 +207,7 @@ def _find(table: Table, options: RankOptions, n_threads: int, clock: Clock) -> R
             n_threads=n_threads,
             progress=clock.progress,
         )
-    for text in (*table.notes, *selection.advice):
+    for text in (*table.notes, *counts_advice(table.matrix, options.loss), *selection.advice):
         logger.warning(text)
         clock.record.warn(text)
     used = dataclasses.asdict(options)
