@@ -81,19 +81,14 @@ def test_ctrl_c_leaves_what_was_there(counts, tmp_path):
     while time.monotonic() < deadline and "factorize: started" not in _text(log):
         time.sleep(0.05)
     time.sleep(2)
-    for _ in range(10):
-        # while compiled code is being loaded, a callback of LLVM may swallow the first, and say so
-        process.send_signal(signal.SIGINT)
-        try:
-            out, error = process.communicate(timeout=20)
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    else:
+    process.send_signal(signal.SIGINT)
+    try:
+        out, error = process.communicate(timeout=60)
+    finally:
         process.kill()
-        pytest.fail("Ctrl-C was not heard")
     assert process.returncode == 130, error
     assert out == ""
+    # a callback of the compiler may swallow the exception, and says so; the work ends all the same
     assert "Traceback" not in error or "Exception ignored" in error
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_text() == "old"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import click
 
 from partwise import __version__
 from partwise.exceptions import PartwiseError
+from partwise.utils.interrupts import Terminated, listen
 
 __all__ = ["LazyGroup", "run"]
 
@@ -117,7 +117,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code; errors become one message without a traceback."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
-    _end_politely_on_sigterm()
+    listen()
     try:
         code = app.main(arguments, prog_name="partwise", standalone_mode=False)
     except click.exceptions.Exit as leave:
@@ -128,7 +128,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("interrupted; outputs of earlier runs are as they were", file=sys.stderr)
         return 130
-    except _Terminated:
+    except Terminated:
         print("terminated; outputs of earlier runs are as they were", file=sys.stderr)
         return 143
     except BrokenPipeError:  # whoever read our output left; keep the interpreter's exit quiet too
@@ -154,17 +154,3 @@ def _tell(error: BaseException, text: str, code: int, debug: bool) -> int:
         traceback.print_exception(error, file=sys.stderr)
     print(f"error: {text}", file=sys.stderr)
     return code
-
-
-class _Terminated(BaseException):
-    """The process was asked to end; not an `Exception`, so that nothing swallows it."""
-
-
-def _end_politely_on_sigterm() -> None:
-    """Turn SIGTERM, which batch systems send, into an exception, so that unfinished files go."""
-
-    def end(number: int, frame: Any) -> None:
-        raise _Terminated
-
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, end)

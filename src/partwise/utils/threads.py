@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 from partwise.exceptions import UsageError
+from partwise.utils.interrupts import check
 
 __all__ = ["resolve_threads", "run_tasks", "single_thread_blas"]
 
@@ -136,6 +137,7 @@ def run_tasks(n_threads: int, tasks: Sequence[Callable[[], T]]) -> list[T]:
     >>> run_tasks(2, [lambda: 1, lambda: 2, lambda: 3])
     [1, 2, 3]
     """
+    check()
     helpers = min(n_threads, len(tasks)) - 1
     if helpers < 1 or getattr(_here, "busy", False):
         return [task() for task in tasks]

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from partwise.utils.interrupts import check
 from partwise.utils.progress import Progress, Stage
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Clock:
     @contextlib.contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Stage]:
         """Open a stage of `total` units."""
+        check()
         with self.record.stage(name), self.progress.stage(name, total=total) as stage:
             yield stage
 
