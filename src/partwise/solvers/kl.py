@@ -36,6 +36,7 @@ __all__ = [
     "penalty_of",
     "project",
     "reseed",
+    "slope_of",
 ]
 
 Array = npt.NDArray[Any]
@@ -326,7 +327,7 @@ def finish(
         shares[1] += thin_rows(w, stride, k).sum(axis=0, dtype=np.float64)
         if panel.deficits is not None:
             shares[1] -= thin_rows(panel.columns.hidden(w, k), stride, k)
-    details = {"projected_gradient": _slope(matrix, programs, shares, settings, k)}
+    details = {"projected_gradient": slope_of(matrix, programs, shares, settings, k)}
     made = _made(usage, programs, stride, k)
     return CountOutcome(
         usage, programs, status, history, deviance, made, order, len(history), details
@@ -342,7 +343,7 @@ def _made(usage: Array, programs: Array, stride: int, k: int) -> npt.NDArray[np.
     return made
 
 
-def _slope(
+def slope_of(
     matrix: Any,
     programs: Array,
     shares: npt.NDArray[np.float64],

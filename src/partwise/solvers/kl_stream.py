@@ -31,6 +31,7 @@ from partwise.solvers.kl import (
     lifted,
     penalty_of,
     reseed,
+    slope_of,
 )
 from partwise.solvers.state import decrease
 
@@ -71,13 +72,14 @@ def fit_stream(
     history: list[float] = []
     best, caution = np.inf, 0
     status = Status.MAX_ITER
+    threshold, seen = settings.tol, np.zeros((2, matrix.shape[1], k))
     while len(history) < settings.max_iter:
         w = usage_ahead.copy()
         loss, shares = _pass(matrix, w, programs, settings, k, safe=caution > 1)
         loss += penalty_of(matrix, settings, w, programs, k)
         if loss <= best:
             best, caution, usage_ahead = loss, 0, w
-            accepted = programs
+            accepted, seen = programs, shares
             stepped = _multiply(matrix, w, programs, shares, settings, k)
             programs = np.maximum(ahead(stepped, accepted, weight), stepped * _SHRINK)
             weight = min(MOST, weight * GROWTH)
@@ -93,9 +95,14 @@ def fit_stream(
         if best <= EXACT[matrix.dtype.name] * matrix.independent():
             status = Status.EXACT
             break
-        if caution > 2 or decrease(history) < settings.tol:
+        if caution > 2:
             status = Status.CONVERGED
             break
+        if decrease(history) < threshold:
+            if slope_of(matrix, accepted, seen, settings, k) <= np.sqrt(settings.tol):
+                status = Status.CONVERGED
+                break
+            threshold /= 4
     return finish(matrix, usage_ahead, accepted, settings, k, status, history)
 
 
