@@ -201,13 +201,13 @@ def masked(result: dict) -> list[str]:
     text = [
         "## Missing entries",
         "",
-        "5 % of the entries hidden at random; fits to convergence, medians over three masks. The "
-        "error is that at the hidden entries, relative to a fit of the complete data.",
+        "Entries hidden at random; fits to convergence, medians over three masks. The error is "
+        "that at the hidden entries, relative to a fit of the complete data.",
         "",
     ]
     lines = [
         [
-            f"{case['data']} k={case['k']}",
+            f"{case['data']} k={case['k']}, {case['hidden']:.0%} hidden",
             f"{case['times_seconds']:.2f}",
             f"{case['times_cpu_seconds']:.2f}",
             f"{case['times_error']:.3f}",

@@ -280,13 +280,18 @@ class HeldPanel:
             # components: see the kernel of this layout.
             b, stride_b = self._inner.multiply64(thin).ravel(), k
         grams = np.zeros((self._bases.shape[0], k, k))
+        # one kernel, in float64, serves factors of either type
+        b, exact = b.astype(np.float64, copy=False), w.astype(np.float64)
+        deficits = self._values.astype(np.float64, copy=False)
 
         def solve(block: int) -> tuple[float, int]:
             done: tuple[float, int] = held_rows.solve_exactly(
-                self._starts, block, block + 1, *self._layout(), thin, gram, penalty, share,
-                problem.signed, problem.shift, b, stride_b, w, stride,
+                self._starts, block, block + 1, self._bases, self._colptr, self._rows, deficits,
+                self._weighted, thin, gram, penalty, share, problem.signed, problem.shift,
+                b, stride_b, exact, stride,
             )  # fmt: skip
             first, last = int(self._starts[block]), int(self._starts[block + 1])
+            w[first * stride : last * stride] = exact[first * stride : last * stride]
             nnls.gram(nnls.ROW_LANES, w, first, last - first, k, stride, grams[block])
             return done
 
