@@ -118,6 +118,8 @@ def engine(result: dict) -> list[str]:
 
 
 def quality(result: dict) -> list[str]:
+    if not result.get("verdicts"):
+        return []  # not finished
     text = [
         "## Converged error over seeds",
         "",
