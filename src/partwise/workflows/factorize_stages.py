@@ -11,6 +11,7 @@ from partwise.exceptions import UsageError
 from partwise.factorize import NMF, MiniBatchNMF
 from partwise.prepare import overdispersed_genes
 from partwise.prepare.recipe import PreparedSource, Recipe, row_totals
+from partwise.workflows.counts_advice import counts_advice
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from partwise.io import Table
     from partwise.results import Factorization
     from partwise.utils.progress import Stage
-    from partwise.workflows.counts_advice import counts_advice
-from partwise.workflows.factorize_options import FactorizeOptions
+    from partwise.workflows.factorize_options import FactorizeOptions
 
 __all__ = ["Prepared", "Quality", "advice", "fit_prepared", "prepare"]
 
