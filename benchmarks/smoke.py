@@ -68,10 +68,9 @@ def pipeline(folder: Path) -> None:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        engine(Path(folder))
-        counts(Path(folder))
-        pipeline(Path(folder))
+    for part in (engine, counts, pipeline):
+        with tempfile.TemporaryDirectory() as folder:
+            part(Path(folder))
 
 
 if __name__ == "__main__":
