@@ -8,6 +8,14 @@ from typing import Any
 
 from partwise.exceptions import UsageError
 from partwise.workflows.options import check_choice, check_number, check_whole, option
+from partwise.workflows.shared_options import (
+    features_option,
+    formats_option,
+    id_columns_option,
+    output_dir_option,
+    seed_option,
+    threads_option,
+)
 
 __all__ = ["FORMATS", "INITS", "SOLVERS", "ClusterOptions"]
 
@@ -67,22 +75,8 @@ class ClusterOptions:
         Threads; None means the CPUs this process may use. Results do not depend on it.
     """
 
-    id_columns: tuple[str, ...] = option(
-        (),
-        "--id-columns",
-        kind=tuple,
-        help="Columns that identify and describe cells.",
-        section=_INPUT,
-        shown_default="fov,label,cell_meta_cluster",
-    )
-    features: tuple[str, ...] = option(
-        (),
-        "--features",
-        kind=tuple,
-        help="Names or patterns (*, ?) of the columns to factorize.",
-        section=_INPUT,
-        shown_default="all but the id columns",
-    )
+    id_columns: tuple[str, ...] = id_columns_option("cells", "fov,label,cell_meta_cluster")
+    features: tuple[str, ...] = features_option("columns to factorize")
     n_components: int = option(
         10, "-n", "--n-components", kind=int, help="Number of NMF factors.", section=_NMF
     )
@@ -144,22 +138,8 @@ class ClusterOptions:
         help="Leiden resolution; higher values give more clusters.",
         section=_GRAPH,
     )
-    output_dir: str | os.PathLike[str] = option(
-        "results",
-        "-o",
-        "--output-dir",
-        kind=str,
-        help="Folder for the results; made if missing.",
-        section=_OUTPUT,
-    )
-    formats: tuple[str, ...] = option(
-        ("csv",),
-        "--format",
-        kind=tuple,
-        choices=FORMATS,
-        help="Formats of the table of cells; CSV is always written, the others beside it.",
-        section=_OUTPUT,
-    )
+    output_dir: str | os.PathLike[str] = output_dir_option("results")
+    formats: tuple[str, ...] = formats_option("the table of cells", FORMATS)
     umap: bool = option(
         False,
         "--umap",
@@ -167,17 +147,8 @@ class ClusterOptions:
         help="Draw the embedding by UMAP in place of PCA; needs the extra 'umap'.",
         section=_OUTPUT,
     )
-    seed: int = option(
-        42, "-s", "--seed", kind=int, help="Seed of all random choices.", section=_RUN
-    )
-    threads: int | None = option(
-        None,
-        "--threads",
-        kind=int,
-        help="Threads; results do not depend on it.",
-        section=_RUN,
-        shown_default="all CPUs of this process",
-    )
+    seed: int = seed_option()
+    threads: int | None = threads_option()
     chunksize: int = option(
         100_000,
         "-c",

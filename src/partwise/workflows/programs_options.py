@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from partwise.exceptions import UsageError
 from partwise.workflows.factorize_options import texts
 from partwise.workflows.options import check_choice, check_number, check_whole, option
+from partwise.workflows.shared_options import (
+    features_option,
+    formats_option,
+    id_columns_option,
+    output_dir_option,
+    seed_option,
+    threads_option,
+)
 
 __all__ = ["FORMATS", "ProgramsOptions", "parse_ranks"]
 
@@ -67,22 +75,10 @@ class ProgramsOptions:
         Threads; None means the CPUs this process may use. Results do not depend on it.
     """
 
-    id_columns: tuple[str, ...] = option(
-        (),
-        "--id-columns",
-        kind=tuple,
-        help="Columns that identify and describe cells.",
-        section=_INPUT,
-        shown_default="fov,label,cell_meta_cluster, or the names in an AnnData",
+    id_columns: tuple[str, ...] = id_columns_option(
+        "cells", "fov,label,cell_meta_cluster, or the names in an AnnData"
     )
-    features: tuple[str, ...] = option(
-        (),
-        "--features",
-        kind=tuple,
-        help="Names or patterns (*, ?) of the genes to read.",
-        section=_INPUT,
-        shown_default="all but the id columns",
-    )
+    features: tuple[str, ...] = features_option("genes to read")
     layer: str | None = option(
         None,
         "--layer",
@@ -151,36 +147,13 @@ class ProgramsOptions:
         help="Number of those neighbours, as a share of the replicates.",
         section=_CONSENSUS,
     )
-    output_dir: str | os.PathLike[str] = option(
-        "results",
-        "-o",
-        "--output-dir",
-        kind=str,
-        help="Folder for the results; made if missing.",
-        section=_OUTPUT,
-    )
-    formats: tuple[str, ...] = option(
-        ("csv",),
-        "--format",
-        kind=tuple,
-        choices=FORMATS,
-        help="Formats of the tables; CSV is always written, the others beside it.",
-        section=_OUTPUT,
-    )
+    output_dir: str | os.PathLike[str] = output_dir_option("results")
+    formats: tuple[str, ...] = formats_option("the tables", FORMATS)
     top: int = option(
         50, "--top", kind=int, help="Genes per program in the table of top genes.", section=_OUTPUT
     )
-    seed: int = option(
-        42, "-s", "--seed", kind=int, help="Seed of all random choices.", section=_RUN
-    )
-    threads: int | None = option(
-        None,
-        "--threads",
-        kind=int,
-        help="Threads; results do not depend on it.",
-        section=_RUN,
-        shown_default="all CPUs of this process",
-    )
+    seed: int = seed_option()
+    threads: int | None = threads_option()
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values that cannot be used."""

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from partwise.exceptions import UsageError
 from partwise.workflows.factorize_options import FORMATS, texts
 from partwise.workflows.options import check_choice, check_number, check_whole, option
+from partwise.workflows.shared_options import (
+    formats_option,
+    id_columns_option,
+    output_dir_option,
+    threads_option,
+)
 
 __all__ = ["ProjectOptions"]
 
@@ -40,13 +46,8 @@ class ProjectOptions:
         Threads; None means the CPUs this process may use. Results do not depend on it.
     """
 
-    id_columns: tuple[str, ...] = option(
-        (),
-        "--id-columns",
-        kind=tuple,
-        help="Columns that identify and describe rows.",
-        section=_INPUT,
-        shown_default="fov,label,cell_meta_cluster, or the names in an AnnData",
+    id_columns: tuple[str, ...] = id_columns_option(
+        "rows", "fov,label,cell_meta_cluster, or the names in an AnnData"
     )
     layer: str | None = option(
         None,
@@ -77,30 +78,9 @@ class ProjectOptions:
         help="Warn in place of refusing where --min-coverage is not reached.",
         section=_MATCH,
     )
-    output_dir: str | os.PathLike[str] = option(
-        "results",
-        "-o",
-        "--output-dir",
-        kind=str,
-        help="Folder for the results; made if missing.",
-        section=_OUTPUT,
-    )
-    formats: tuple[str, ...] = option(
-        ("csv",),
-        "--format",
-        kind=tuple,
-        choices=FORMATS,
-        help="Formats of the usage; CSV is always written, the others beside it.",
-        section=_OUTPUT,
-    )
-    threads: int | None = option(
-        None,
-        "--threads",
-        kind=int,
-        help="Threads; results do not depend on it.",
-        section=_RUN,
-        shown_default="all CPUs of this process",
-    )
+    output_dir: str | os.PathLike[str] = output_dir_option("results")
+    formats: tuple[str, ...] = formats_option("the usage", FORMATS)
+    threads: int | None = threads_option()
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values that cannot be used."""

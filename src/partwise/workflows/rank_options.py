@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from partwise.exceptions import UsageError
 from partwise.workflows.options import check_choice, check_number, check_whole, option
+from partwise.workflows.shared_options import (
+    features_option,
+    id_columns_option,
+    output_dir_option,
+    seed_option,
+    threads_option,
+)
 
 __all__ = ["FIGURES", "LOSSES", "METHODS", "RankOptions"]
 
@@ -52,22 +59,8 @@ class RankOptions:
         Threads; None means the CPUs this process may use. Results do not depend on it.
     """
 
-    id_columns: tuple[str, ...] = option(
-        (),
-        "--id-columns",
-        kind=tuple,
-        help="Columns that identify and describe rows.",
-        section=_INPUT,
-        shown_default="fov,label,cell_meta_cluster",
-    )
-    features: tuple[str, ...] = option(
-        (),
-        "--features",
-        kind=tuple,
-        help="Names or patterns (*, ?) of the columns to factorize.",
-        section=_INPUT,
-        shown_default="all but the id columns",
-    )
+    id_columns: tuple[str, ...] = id_columns_option("rows", "fov,label,cell_meta_cluster")
+    features: tuple[str, ...] = features_option("columns to factorize")
     ranks: tuple[int, ...] = option(
         (),
         "-k",
@@ -126,14 +119,7 @@ class RankOptions:
         help="Stop when the loss changes by less than this share per pass.",
         section=_FITS,
     )
-    output_dir: str | os.PathLike[str] = option(
-        "rank_results",
-        "-o",
-        "--output-dir",
-        kind=str,
-        help="Folder for the results; made if missing.",
-        section=_OUTPUT,
-    )
+    output_dir: str | os.PathLike[str] = output_dir_option("rank_results")
     figure: tuple[str, ...] = option(
         ("png",),
         "--figure",
@@ -142,17 +128,8 @@ class RankOptions:
         help="Formats of the figure beside the report.",
         section=_OUTPUT,
     )
-    seed: int = option(
-        42, "-s", "--seed", kind=int, help="Seed of all random choices.", section=_RUN
-    )
-    threads: int | None = option(
-        None,
-        "--threads",
-        kind=int,
-        help="Threads; results do not depend on it.",
-        section=_RUN,
-        shown_default="all CPUs of this process",
-    )
+    seed: int = seed_option()
+    threads: int | None = threads_option()
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values that cannot be used."""
