@@ -10,8 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from partwise.workflows.cluster_job import ClusterResult, cluster
+    from partwise.workflows.cluster_job import cluster
     from partwise.workflows.cluster_options import ClusterOptions
+    from partwise.workflows.cluster_result import ClusterResult
     from partwise.workflows.factorize_job import FactorizeResult, factorize
     from partwise.workflows.factorize_options import FactorizeOptions
     from partwise.workflows.programs_job import ProgramsResult, programs
@@ -46,7 +47,7 @@ __all__ = [
 
 _PUBLIC = {
     "ClusterOptions": "cluster_options",
-    "ClusterResult": "cluster_job",
+    "ClusterResult": "cluster_result",
     "FactorizeOptions": "factorize_options",
     "FactorizeResult": "factorize_job",
     "ProgramsOptions": "programs_options",

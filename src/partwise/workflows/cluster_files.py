@@ -9,7 +9,7 @@ from partwise.io.h5ad_writer import write_h5ad
 from partwise.io.writers import write_csv, write_parquet
 
 if TYPE_CHECKING:
-    from partwise.workflows.cluster_job import Findings
+    from partwise.workflows.cluster_result import Findings
     from partwise.workflows.outputs import RunFolder
 
 __all__ = ["Written", "write_tables"]

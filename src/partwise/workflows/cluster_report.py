@@ -23,7 +23,7 @@ from partwise.report import (
 from partwise.utils.memory import peak_memory_bytes
 
 if TYPE_CHECKING:
-    from partwise.workflows.cluster_job import Findings
+    from partwise.workflows.cluster_result import Findings
 
 __all__ = ["build_report"]
 

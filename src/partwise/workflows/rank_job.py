@@ -16,13 +16,12 @@ from partwise.figures import render
 from partwise.io import open_table
 from partwise.io.writers import write_csv
 from partwise.report import RunRecord, write_report
-from partwise.utils.atomic import write_json
-from partwise.utils.logs import logger
 from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clock import Clock
 from partwise.workflows.counts_advice import counts_advice
+from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.rank_options import RankOptions
@@ -207,9 +206,8 @@ def _find(table: Table, options: RankOptions, n_threads: int, clock: Clock) -> R
             n_threads=n_threads,
             progress=clock.progress,
         )
-    for text in (*table.notes, *counts_advice(table.matrix, options.loss), *selection.advice):
-        logger.warning(text)
-        clock.record.warn(text)
+    advice = (*table.notes, *counts_advice(table.matrix, options.loss), *selection.advice)
+    warn_of(clock, advice)
     used = dataclasses.asdict(options)
     used["id_columns"] = list(table.ids.columns)
     used["features"] = list(options.features) or "all but the id columns"
@@ -243,27 +241,21 @@ def _write_tables(found: RankFindings, folder: RunFolder) -> dict[str, tuple[str
 
 def _write(found: RankFindings, folder: RunFolder, clock: Clock, command: str) -> dict[str, Path]:
     """Write all outputs, and move them into place together; run.json comes last."""
-    record = clock.record
     with clock.stage("write"):
         written = _write_tables(found, folder)
-    for name, _ in written.values():
-        record.add_output(folder.path(name))
-    written |= {"report": ("report.html", "this report")}
-    written |= {"run": ("run.json", "versions, options, seed, hashes, times, warnings")}
-    names = dict(written.values())
-    with clock.stage("report"):
-        found = dataclasses.replace(found, seconds=clock.seconds, warnings=tuple(record.warnings))
-        write_report(folder.path("report.html"), build_report(found, names, command))
-    record.add_output(folder.path("report.html"))
-    with clock.progress.stage("finish"):  # the record cannot time its own end
-        record.parameters = found.parameters
-        record.results = _results(found.selection)
-        data = record.to_dict()
-        for entry in data["outputs"]:
-            entry["path"] = Path(entry["path"]).name  # they lie beside run.json
-        write_json(folder.path("run.json"), data)
-        folder.publish()
-    return {kind: folder.folder / name for kind, (name, _) in written.items()}
+
+    def report(path: Path, files: dict[str, str]) -> None:
+        now = dataclasses.replace(found, seconds=clock.seconds)
+        write_report(path, build_report(now, files, command))
+
+    return finish(
+        folder,
+        clock,
+        written,
+        report=report,
+        parameters=found.parameters,
+        results=_results(found.selection),
+    )
 
 
 def _results(found: RankSelection) -> dict[str, Any]:
