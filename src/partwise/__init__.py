@@ -26,6 +26,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "select_rank": ("partwise.factorize", "select_rank"),
     "simulate_neighborhoods": ("partwise.datasets", "simulate_neighborhoods"),
     "simulate_programs": ("partwise.datasets", "simulate_programs"),
+    "simulate_tissue": ("partwise.datasets", "simulate_tissue"),
 }
 
 #: what scverse users type: AnnData in, AnnData out

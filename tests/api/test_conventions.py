@@ -60,6 +60,7 @@ PUBLIC = list(_with_methods([(name, obj) for name, obj in LISTED if id(obj) in E
 ENGINE = ("partwise.kernels.", "partwise.solvers.", "partwise.matrix.", "partwise.objectives.")
 #: what takes all settings of an algorithm, a job, an option or a drawing
 SETTINGS = {
+    "partwise.datasets.tissue.simulate_tissue",
     "partwise.factorize.rank.select_rank",
     "partwise.graph.cluster.cluster_rows",
     "partwise.graph.leiden.leiden",
@@ -77,8 +78,10 @@ POSITIONAL = {
     "main": {"arguments"},
     "simulate_neighborhoods": {"n_cells"},
     "simulate_programs": {"n"},
+    "simulate_tissue": {"n_cells"},
     "select_rank": {"ranks"},
     "write_simulated": {"folder"},
+    "write_tissue": {"folder"},
     "elide": {"longest"},
     "display_name": {"longest"},
     "render": {"fmt"},

@@ -8,11 +8,15 @@ from partwise.datasets.neighborhoods import (
     write_simulated,
 )
 from partwise.datasets.programs import SimulatedPrograms, simulate_programs
+from partwise.datasets.tissue import SimulatedTissue, simulate_tissue, write_tissue
 
 __all__ = [
     "SimulatedPrograms",
     "SimulatedTable",
+    "SimulatedTissue",
     "simulate_neighborhoods",
     "simulate_programs",
+    "simulate_tissue",
     "write_simulated",
+    "write_tissue",
 ]

@@ -197,13 +197,17 @@ def write_simulated(
     >>> paths["table"].name
     'test_neighborhood_freqs_100.csv'
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     stem = f"test_neighborhood_freqs_{simulated.n_cells}"
     frames = {"table": (stem, simulated.table), "truth": (f"{stem}_truth", simulated.truth)}
     if simulated.programs is not None:
         profiles = simulated.programs.T.rename_axis("cell_type").reset_index()
         frames["programs"] = (f"{stem}_programs", profiles)
+    return write_frames(frames, Path(folder))
+
+
+def write_frames(frames: dict[str, tuple[str, pd.DataFrame]], folder: Path) -> dict[str, Path]:
+    """Write frames as CSV, key -> (file name without .csv, frame); make the folder if missing."""
+    folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for key, (name, frame) in frames.items():
         paths[key] = folder / f"{name}.csv"
