@@ -104,5 +104,6 @@ def _split(ctx: click.Context, parameter: click.Parameter, values: Any) -> tuple
 
 
 def _names(values: Any) -> Iterator[str]:
-    for row in csv.reader(values, skipinitialspace=True):
+    # defaults may be numbers
+    for row in csv.reader(map(str, values), skipinitialspace=True):
         yield from (name.strip() for name in row if name.strip())
