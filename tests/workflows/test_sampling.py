@@ -1,10 +1,14 @@
-"""Some rows of tables in memory and on disk."""
+"""Stratified samples of tables in memory and on disk."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from partwise.workflows.sampling import SampledSource, take_rows
+from partwise.exceptions import UsageError
+from partwise.workflows.sampling import SampledSource, shares, stratified_rows, take_rows
 
 
 class Blocks:
@@ -18,6 +22,55 @@ class Blocks:
             block = self.X[first : min(first + 3, stop)]
             self.read += block.shape[0]
             yield first, block
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=30), st.integers(1, 4000))
+def test_shares_are_proportional(counts, n_rows):
+    counts = np.array(counts)
+    given = shares(counts, n_rows)
+    total, strata = counts.sum(), np.count_nonzero(counts)
+    assert given.sum() == min(total, max(n_rows, strata))
+    assert (given <= counts).all()
+    assert (given[counts > 0] >= 1).all()
+    if n_rows < total:
+        large = given > 1
+        exact = counts * n_rows / total
+        # what strata of one row are given beyond their share, others lack
+        lifted = np.maximum(0, given - exact)[~large].sum()
+        assert (given[large] < exact[large] + 1).all()
+        assert (given[large] > exact[large] - 1 - lifted).all()
+
+
+def test_every_stratum_is_there_in_proportion():
+    column = pd.Series(["a"] * 600 + ["b"] * 300 + ["c"] * 97 + ["d"] * 3).sample(
+        frac=1, random_state=0, ignore_index=True
+    )
+    rows = stratified_rows(column, 100, seed=1)
+    assert (np.diff(rows) > 0).all()
+    assert column[rows].value_counts().to_dict() == {"a": 59, "b": 30, "c": 10, "d": 1}
+    assert not np.array_equal(rows, stratified_rows(column, 100, seed=2))
+
+
+def test_the_draw_depends_on_names_not_on_their_type_or_codes():
+    texts = pd.Series(["10", "9", "9", "10", "8"] * 40)
+    rows = stratified_rows(texts, 50, seed=0)
+    backwards = pd.Series(pd.Categorical(texts, categories=["9", "8", "10"]))
+    for same in (backwards, texts.astype(int), texts.astype("string[pyarrow]")):
+        np.testing.assert_array_equal(stratified_rows(same, 50, seed=0), rows)
+
+
+def test_missing_names_are_a_stratum_of_their_own():
+    column = pd.Series(["a", None, "a", "a", np.nan, "a", "a", "a"])
+    rows = stratified_rows(column, 4, seed=0)
+    assert column[rows].isna().sum() == 1
+
+
+def test_all_rows_and_none():
+    column = pd.Series(["a", "b"])
+    assert stratified_rows(column, 5, seed=0).tolist() == [0, 1]
+    with pytest.raises(UsageError, match="1 row or more"):
+        stratified_rows(column, 0, seed=0)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])

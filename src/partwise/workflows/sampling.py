@@ -1,4 +1,4 @@
-"""Some rows of a table, wherever its values are; `tune_sample.choose_rows` says which."""
+"""Samples of cells: the same share of every stratum (field of view, batch, patient), by seed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,126 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import scipy.sparse as sp
 
+from partwise.exceptions import UsageError
 from partwise.io.opening import MEMORY_LIMIT
+from partwise.utils.random import generator
 
 if TYPE_CHECKING:
     from partwise.io import Table
 
-__all__ = ["SampledSource", "take_rows", "take_table"]
+__all__ = ["SampledSource", "shares", "strata_of", "stratified_rows", "take_rows", "take_table"]
 
 Rows = npt.NDArray[np.int64]
+
+
+def strata_of(column: pd.Series) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return the stratum of each row and the names of the strata, in the order of their names.
+
+    A missing name, or an empty one, is a stratum of its own.
+
+    Examples
+    --------
+    >>> codes, names = strata_of(pd.Series(["b", "a", None, "b"]))
+    >>> codes.tolist(), names
+    ([2, 1, 0, 2], ['', 'a', 'b'])
+    """
+    codes, found = pd.factorize(column, use_na_sentinel=False)
+    texts = ["" if pd.isna(name) else str(name) for name in found]
+    names = sorted(set(texts))
+    place = {name: i for i, name in enumerate(names)}
+    rank = np.array([place[text] for text in texts], np.int64)
+    return rank[codes], names
+
+
+def shares(counts: npt.NDArray[np.int64], n_rows: int) -> npt.NDArray[np.int64]:
+    """Divide a number of rows among strata, in proportion to how many rows they have.
+
+    Every stratum that has rows gets one at least; what rounding leaves goes to the largest
+    remainders, ties to the first (Hamilton's method).
+
+    Parameters
+    ----------
+    counts
+        Rows of each stratum.
+    n_rows
+        Rows to draw in all.
+
+    Returns
+    -------
+    numpy.ndarray
+        Rows to draw of each stratum. Their sum is `n_rows`, unless there are more strata than that
+        or fewer rows.
+
+    Examples
+    --------
+    >>> shares(np.array([60, 30, 1]), 10).tolist()
+    [6, 3, 1]
+    """
+    counts = np.asarray(counts, np.int64)
+    if n_rows >= counts.sum():
+        return counts.copy()
+    given = np.zeros_like(counts)
+    open_ = counts > 0
+    while True:  # what falls below one row gets one, and the others share the rest
+        left = max(0, n_rows - int(given[~open_].sum()))
+        exact = np.where(open_, counts * (left / max(1, int(counts[open_].sum()))), 0.0)
+        few = open_ & (exact < 1.0)
+        if not few.any():
+            break
+        given[few] = 1
+        open_ &= ~few
+    given[open_] = np.floor(exact[open_]).astype(np.int64)
+    missing = n_rows - int(given.sum())
+    if missing > 0 and open_.any():
+        order = np.argsort(-np.where(open_, exact - given, -1.0), kind="stable")
+        given[order[:missing]] += 1
+    return given
+
+
+def stratified_rows(column: pd.Series, n_rows: int, *, seed: int) -> Rows:
+    """Draw rows without replacement, the same share of every stratum.
+
+    Parameters
+    ----------
+    column
+        Stratum of each row, n. Their order and type do not matter, only their names.
+    n_rows
+        Rows to draw, see `shares`.
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    numpy.ndarray
+        Numbers of the drawn rows, in the order of the table.
+
+    Raises
+    ------
+    UsageError
+        If no row is asked for.
+
+    Examples
+    --------
+    >>> column = pd.Series(["a", "b"] * 50)
+    >>> rows = stratified_rows(column, 10, seed=0)
+    >>> len(rows), column[rows].value_counts().tolist()
+    (10, [5, 5])
+    """
+    if n_rows < 1:
+        raise UsageError(f"a sample has 1 row or more, not {n_rows}")
+    codes, names = strata_of(column)
+    counts = np.bincount(codes, minlength=len(names))
+    wanted = shares(counts, n_rows)
+    rng = generator(seed)
+    by_stratum = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
+    drawn = [
+        rows if few == len(rows) else rng.choice(rows, size=few, replace=False, shuffle=False)
+        for rows, few in zip(by_stratum, wanted, strict=True)
+    ]
+    return np.sort(np.concatenate(drawn))
 
 
 def take_rows(matrix: Any, rows: Rows, *, memory_limit: int = MEMORY_LIMIT) -> Any:
