@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from partwise.metrics.agreement import adjusted_rand, contingency, normalized_mutual_information
+from partwise.metrics.groups import (
+    GroupComparison,
+    PermutationTest,
+    benjamini_hochberg,
+    compare_fractions,
+    permutation_test,
+)
 from partwise.metrics.spectrum import Spectrum, permutation_spectrum
 from partwise.metrics.stability import (
     co_assignment,
@@ -13,9 +20,13 @@ from partwise.metrics.stability import (
 )
 
 __all__ = [
+    "GroupComparison",
+    "PermutationTest",
     "Spectrum",
     "adjusted_rand",
+    "benjamini_hochberg",
     "co_assignment",
+    "compare_fractions",
     "contingency",
     "cophenetic_correlation",
     "dispersion",
@@ -23,4 +34,5 @@ __all__ = [
     "mean_matched_cosine",
     "normalized_mutual_information",
     "permutation_spectrum",
+    "permutation_test",
 ]
