@@ -32,12 +32,14 @@ from partwise.figures.style import (
     palette,
     render,
 )
+from partwise.figures.tune import cluster_confidence, resolution_ranges, tuning_grid
 
 __all__ = [
     "GREY",
     "OKABE_ITO",
     "agreement_heatmap",
     "cluster_colors",
+    "cluster_confidence",
     "cluster_sizes",
     "clustergram",
     "colors_for",
@@ -58,7 +60,9 @@ __all__ = [
     "programs_heatmap",
     "rank_curves",
     "render",
+    "resolution_ranges",
     "stability_error",
+    "tuning_grid",
     "usage_by_cluster",
     "usage_by_group",
     "usage_maps",
