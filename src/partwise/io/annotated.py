@@ -114,19 +114,22 @@ def _names(group: Any) -> list[str]:
 def _identifiers(request: Request, obs: Any) -> tuple[pd.DataFrame, list[str]]:
     """Return the identifiers that were asked for, else those that are there and the cell's name."""
     there = list(obs.attrs.get("column-order", []))
+    missing = [
+        name for name in (*(request.id_columns or ()), *request.metadata) if name not in there
+    ]
+    if missing:
+        raise DataError(
+            f"obs has no column {shown(missing)}; it has {shown(there)}", path=request.path
+        )
     if request.id_columns is not None:
-        missing = [name for name in request.id_columns if name not in there]
-        if missing:
-            raise DataError(
-                f"obs has no column {shown(missing)}; it has {shown(there)}", path=request.path
-            )
         wanted: Sequence[str] = request.id_columns
     else:
         wanted = [name for name in DEFAULT_ID_COLUMNS if name in there]
+    complete = len(wanted) == len(DEFAULT_ID_COLUMNS)
+    wanted = list(dict.fromkeys([*wanted, *request.metadata]))
     ids = Identifiers(wanted)
     ids.add([_text(_element(obs, name)) for name in wanted])
     frame, notes = ids.finish()
-    complete = len(wanted) == len(DEFAULT_ID_COLUMNS)
     if request.id_columns is None and not complete:
         cell = pd.array(_names(obs), dtype="string[pyarrow]")
         frame.insert(0, "cell", cell)

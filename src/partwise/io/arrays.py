@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from partwise.exceptions import DataError, UsageError
-from partwise.io.columns import match_features
+from partwise.io.columns import match_features, shown
 from partwise.io.finishing import checked
 from partwise.io.identifiers import row_numbers
 from partwise.io.request import Parsed, Request
@@ -48,9 +48,10 @@ def read_npz(request: Request) -> Parsed:
 
 def bare_matrix(request: Request, matrix: Any, notes: list[str] | None = None) -> Parsed:
     """Check a matrix that came without names; rows are numbered from 0, features from 1."""
-    if request.id_columns:
+    if request.id_columns or request.metadata:
+        name = "id_columns" if request.id_columns else shown(tuple(request.metadata))
         raise UsageError(
-            f"{request.path}: this kind of file has no identifier columns; leave out id_columns"
+            f"{request.path}: this kind of file has no identifier columns; leave out {name}"
         )
     if matrix.ndim != 2:
         raise DataError(

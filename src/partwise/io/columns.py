@@ -64,6 +64,7 @@ def choose_columns(
     path: Path,
     id_columns: Sequence[str] | None,
     features: Iterable[str] | None,
+    metadata: Sequence[str] = (),
 ) -> Columns:
     """Return which columns are identifiers and which are features.
 
@@ -77,6 +78,8 @@ def choose_columns(
         Names of the identifier columns; None means `DEFAULT_ID_COLUMNS`.
     features
         Glob patterns; None means all columns that are not identifiers.
+    metadata
+        Names of further columns that join the identifiers, unless they are among them.
 
     Returns
     -------
@@ -96,6 +99,11 @@ def choose_columns(
     missing = [name for name in wanted if name not in header]
     if missing:
         raise DataError(_missing_text(missing, header, id_columns is None), path=path)
+    absent = [name for name in metadata if name not in header]
+    if absent:
+        text = _missing_text(absent, header, default=False)
+        raise DataError(text.replace("identifier ", "", 1), path=path)
+    wanted = tuple(dict.fromkeys([*wanted, *metadata]))
     ids = tuple(header.index(name) for name in wanted)
     unnamed = [i for i, name in enumerate(header) if _INDEX_NAME.fullmatch(name)]
     rest = [i for i in range(len(header)) if header[i] not in wanted and i not in set(unnamed)]

@@ -44,6 +44,7 @@ def open_table(
     id_columns: Sequence[str] | None = None,
     features: Sequence[str] | None = None,
     layer: str | None = None,
+    metadata: Sequence[str] = (),
     spool_dir: str | os.PathLike[str] | None = None,
     memory_limit: int = MEMORY_LIMIT,
     chunk_rows: int | None = None,
@@ -68,6 +69,9 @@ def open_table(
         the file.
     layer
         Layer of an h5ad or Zarr file to read in place of X.
+    metadata
+        Names of further columns that describe a row and are no features: they join the
+        identifiers, whichever these are.
     spool_dir
         Folder for parsed rows that exceed `memory_limit`; the system's temporary folder by default.
         The file there has no name and is gone when the table is closed or the process ends.
@@ -123,6 +127,7 @@ def open_table(
         progress=progress or silent(),
         chunk_rows=chunk_rows,
         layer=layer,
+        metadata=(metadata,) if isinstance(metadata, str) else tuple(metadata),
     )
     try:
         kind = kind_of(path)

@@ -30,6 +30,7 @@ def read_parquet(request: Request) -> Parsed:
             path=path,
             id_columns=request.id_columns,
             features=request.features,
+            metadata=request.metadata,
         )
         _refuse_text(file, columns, request)
         ids, notes = _identifiers(file, columns)

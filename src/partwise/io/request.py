@@ -28,6 +28,7 @@ class Request:
     progress: Progress
     chunk_rows: int | None = None
     layer: str | None = None
+    metadata: Sequence[str] = ()
 
 
 class Parsed(NamedTuple):

@@ -63,7 +63,11 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
     try:
         dialect = sniff(path, wanted)
         columns = choose_columns(
-            dialect.header, path=path, id_columns=request.id_columns, features=request.features
+            dialect.header,
+            path=path,
+            id_columns=request.id_columns,
+            features=request.features,
+            metadata=request.metadata,
         )
         block = block_bytes or _block_bytes(dialect.record_bytes, request.chunk_rows)
         reader = _Reader(request, columns, block)
