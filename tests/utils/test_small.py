@@ -63,12 +63,14 @@ def test_silent_is_silent(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_terminal_is_silent_without_one():
+def test_terminal_shows_only_warnings_without_one():
     stream = io.StringIO()
     progress = terminal(stream)
     with progress.stage("read"):
         progress.info("x")
     assert stream.getvalue() == ""
+    progress.warn("look [here]")
+    assert stream.getvalue() == "warning: look [here]\n"
 
 
 def test_terminal_shows_stages_units_and_texts():

@@ -238,6 +238,11 @@ class RunRecord:
         """The stages so far: name, status, wall and CPU seconds, peak memory at the end."""
         return tuple(self._stages)
 
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """The inputs so far: path, bytes, sha256; waits for the hashes."""
+        return [file.entry() for file in self._inputs]
+
     def wall_seconds(self) -> float:
         """Return the time since the record was begun."""
         return time.perf_counter() - self._clock

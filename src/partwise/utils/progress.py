@@ -73,6 +73,18 @@ class _Silent:
         logger.warning(text)
 
 
+class _Lines(_Silent):
+    """Without a terminal: no bars, but what the user should look at is printed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def warn(self, text: str) -> None:
+        """Print and log `text` as a warning."""
+        super().warn(text)
+        print(f"warning: {text}", file=self._stream, flush=True)
+
+
 class _RichStage:
     """A stage with a bar."""
 
@@ -145,7 +157,7 @@ def silent() -> Progress:
 
 
 def terminal(stream: TextIO | None = None) -> Progress:
-    """Return a progress for people: bars if `stream` is a terminal, silence if it is not.
+    """Return a progress for people: bars if `stream` is a terminal, only warnings if it is not.
 
     Parameters
     ----------
@@ -154,7 +166,7 @@ def terminal(stream: TextIO | None = None) -> Progress:
     """
     stream = stream or sys.stderr
     if not stream.isatty():
-        return silent()
+        return _Lines(stream)
     from rich.console import Console
 
     return _Terminal(Console(file=stream))

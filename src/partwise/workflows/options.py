@@ -50,6 +50,10 @@ class OptionSpec:
         Allowed values; empty if any.
     shown_default
         Text for the default where the value itself (None) does not tell it.
+    matters
+        What depends on it: "result" (the numbers), "run" (only how the work is done and what is
+        written), or "once" (only this call; the command that repeats a run leaves it out). What a
+        run had done before it was interrupted counts only for equal options of the first kind.
     """
 
     name: str
@@ -60,6 +64,7 @@ class OptionSpec:
     section: str
     choices: tuple[str, ...] = ()
     shown_default: str | None = None
+    matters: str = "result"
 
     @property
     def default_text(self) -> str:
@@ -79,6 +84,7 @@ def option(
     section: str,
     choices: Sequence[str] = (),
     shown_default: str | None = None,
+    matters: str = "result",
 ) -> Any:
     """Declare a field of an options dataclass that is also a flag; see `OptionSpec`."""
     described = {
@@ -88,6 +94,7 @@ def option(
         "section": section,
         "choices": tuple(choices),
         "shown_default": shown_default,
+        "matters": matters,
     }
     return dataclasses.field(default=default, metadata={"option": described})
 
@@ -118,7 +125,7 @@ def command_line(command: str, input: str, options: Any) -> str:
     words = [*command.split(), input]
     for spec in specs(type(options)):
         value = getattr(options, spec.name)
-        if value == spec.default:
+        if value == spec.default or spec.matters == "once":
             continue
         words.append(spec.flags[-1])
         if spec.kind is tuple:

@@ -12,6 +12,7 @@ __all__ = [
     "formats_option",
     "id_columns_option",
     "output_dir_option",
+    "resume_option",
     "seed_option",
     "threads_option",
 ]
@@ -52,6 +53,7 @@ def output_dir_option(default: str) -> Any:
         kind=str,
         help="Folder for the results; made if missing.",
         section=_OUTPUT,
+        matters="run",
     )
 
 
@@ -64,6 +66,7 @@ def formats_option(what: str, choices: Sequence[str]) -> Any:
         choices=choices,
         help=f"Formats of {what}; CSV is always written, the others beside it.",
         section=_OUTPUT,
+        matters="run",
     )
 
 
@@ -81,4 +84,17 @@ def threads_option() -> Any:
         help="Threads; results do not depend on it.",
         section=_RUN,
         shown_default="all CPUs of this process",
+        matters="run",
+    )
+
+
+def resume_option() -> Any:
+    """Declare that a run goes on where one that was interrupted left off."""
+    return option(
+        False,
+        "--resume",
+        kind=bool,
+        help="Go on where a run that was interrupted or killed left off; the results are the same.",
+        section=_RUN,
+        matters="once",
     )
