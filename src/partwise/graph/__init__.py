@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from partwise.graph.assign import Assignment, assign_labels
 from partwise.graph.cluster import RowClustering, cluster_rows
 from partwise.graph.distinct import DistinctRows, distinct_rows
 from partwise.graph.leiden import canonical_labels, leiden, partition_quality
@@ -12,9 +13,11 @@ from partwise.graph.resolution import link_length
 from partwise.graph.weights import Graph, connectivities, graph_from_matrix
 
 __all__ = [
+    "Assignment",
     "DistinctRows",
     "Graph",
     "RowClustering",
+    "assign_labels",
     "canonical_labels",
     "cluster_rows",
     "clustering_space",
