@@ -64,6 +64,7 @@ SETTINGS = {
     "partwise.factorize.rank.select_rank",
     "partwise.graph.cluster.cluster_rows",
     "partwise.graph.leiden.leiden",
+    "partwise.graph.spatial.neighborhood_table",
     "partwise.workflows.options.option",
     "partwise.io.opening.open_table",
     "partwise.figures.heatmap.heatmap",

@@ -10,12 +10,14 @@ from partwise.graph.morton import morton_order
 from partwise.graph.neighbors import neighbors
 from partwise.graph.representation import clustering_space
 from partwise.graph.resolution import link_length
+from partwise.graph.spatial import NeighborhoodTable, neighborhood_table, typical_radius
 from partwise.graph.weights import Graph, connectivities, graph_from_matrix
 
 __all__ = [
     "Assignment",
     "DistinctRows",
     "Graph",
+    "NeighborhoodTable",
     "RowClustering",
     "assign_labels",
     "canonical_labels",
@@ -27,6 +29,8 @@ __all__ = [
     "leiden",
     "link_length",
     "morton_order",
+    "neighborhood_table",
     "neighbors",
     "partition_quality",
+    "typical_radius",
 ]
