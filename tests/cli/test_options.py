@@ -71,6 +71,7 @@ def test_defaults_and_names_are_those_of_the_original(parsed):
         (["--format", "csv", "--format", "h5ad"], "formats", ("csv", "h5ad")),
         (["--umap"], "umap", True),
         (["--threads", "3"], "threads", 3),
+        (["--resume"], "resume", True),
     ],
 )
 def test_every_flag_reaches_its_option(parsed, arguments, name, value):

@@ -22,6 +22,7 @@ CHANGED = {
     "umap": True,
     "seed": 1,
     "threads": 2,
+    "resume": True,
     "chunksize": 10,
 }
 
@@ -30,13 +31,22 @@ def test_every_option_has_a_changed_value_here():
     assert set(CHANGED) == {spec.name for spec in specs(ClusterOptions)}
 
 
+def test_what_belongs_to_one_call_is_not_repeated():
+    assert command_line("partwise cluster", "a.csv", ClusterOptions(resume=True)) == (
+        "partwise cluster a.csv"
+    )
+
+
 def test_defaults_are_not_repeated():
     assert command_line("partwise cluster", "a b.csv", ClusterOptions()) == (
         "partwise cluster 'a b.csv'"
     )
 
 
-@pytest.mark.parametrize("names", [[name] for name in CHANGED] + [list(CHANGED)], ids=str)
+REPEATED = [spec.name for spec in specs(ClusterOptions) if spec.matters != "once"]
+
+
+@pytest.mark.parametrize("names", [[name] for name in REPEATED] + [REPEATED], ids=str)
 def test_the_command_line_gives_the_same_options_back(names):
     options = ClusterOptions(**{name: CHANGED[name] for name in names})
     words = shlex.split(command_line("partwise cluster", "a b.csv", options))

@@ -125,12 +125,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        print("interrupted; outputs of earlier runs are as they were", file=sys.stderr)
-        return 130
-    except Terminated:
-        print("terminated; outputs of earlier runs are as they were", file=sys.stderr)
-        return 143
+    except (KeyboardInterrupt, click.Abort) as error:
+        return _tell_end("interrupted", error.__cause__ or error, 130)
+    except Terminated as error:
+        return _tell_end("terminated", error, 143)
     except BrokenPipeError:  # whoever read our output left; keep the interpreter's exit quiet too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -146,11 +144,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _tell_end(how: str, error: BaseException, code: int) -> int:
+    lines = [f"{how}; outputs of earlier runs are as they were", *_notes(error)]
+    print(*lines, sep="\n", file=sys.stderr)
+    return code
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return what jobs add to errors that pass through them: the command that goes on."""
+    return list(getattr(error, "__notes__", ()))
+
+
 def _tell(error: BaseException, text: str, code: int, debug: bool) -> int:
     from partwise.utils.logs import logger
 
     logger.error("%s", text, exc_info=error)
     if debug:
         traceback.print_exception(error, file=sys.stderr)
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {text}", *_notes(error), sep="\n", file=sys.stderr)
     return code

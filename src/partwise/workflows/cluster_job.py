@@ -19,11 +19,13 @@ from partwise.report import RunRecord, write_report
 from partwise.utils.optional import require
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
+from partwise.workflows.checkpoint import Checkpoint, open_checkpoint
 from partwise.workflows.clock import Clock
 from partwise.workflows.cluster_control import compare_with_raw
 from partwise.workflows.cluster_files import write_tables
 from partwise.workflows.cluster_options import ClusterOptions
 from partwise.workflows.cluster_report import build_report
+from partwise.workflows.cluster_resume import keep_fit, keep_rows
 from partwise.workflows.cluster_result import ClusterResult, Findings, numbers_of
 from partwise.workflows.cluster_stages import (
     advice_after,
@@ -101,11 +103,19 @@ def cluster(
     clock = Clock(progress or silent(), record)
     with open_run_folder(options.output_dir) as folder:
         record.add_input(input)
-        with clock.stage("read"):
-            table = _open(input, options, folder, clock)
-        with table:
-            found = _find(table, options, n_threads, clock)
-            outputs = _write(found, folder, clock, command)
+        with open_checkpoint(
+            folder.folder,
+            "cluster",
+            options=options,
+            record=record,
+            resume=options.resume,
+            progress=clock.progress,
+        ) as kept:
+            with clock.stage("read"):
+                table = _open(input, options, folder, clock)
+            with table:
+                found = _find(table, options, n_threads, clock, kept)
+                outputs = _write(found, folder, clock, command)
     return ClusterResult(
         input=Path(input),
         n_cells=table.shape[0],
@@ -135,24 +145,29 @@ def _open(
     )
 
 
-def _find(table: Table, options: ClusterOptions, n_threads: int, clock: Clock) -> Findings:
+def _find(
+    table: Table, options: ClusterOptions, n_threads: int, clock: Clock, kept: Checkpoint
+) -> Findings:
     """Run the stages that compute."""
     told = [*table.notes, *advice_before(table, options)]
     with clock.stage("factorize") as stage, warnings.catch_warnings():
         # what estimators warn of is said by the status of the fit, in the report and at the end
         warnings.simplefilter("ignore")
-        model, usage = fit_table(table, options, n_threads, stage)
+        model, usage = keep_fit(kept, lambda: fit_table(table, options, n_threads, stage))
     with clock.stage("cluster"):
         # usage has no scale of its own and, with more factors than features, is not determined;
         # distances between reconstructions are
         space = clustering_space(usage, model.components_)
-        rows = cluster_rows(
-            space,
-            n_neighbors=options.n_neighbors,
-            resolution=options.resolution,
-            random_state=options.seed,
-            n_threads=n_threads,
-            progress=clock.progress,
+        rows = keep_rows(
+            kept,
+            lambda: cluster_rows(
+                space,
+                n_neighbors=options.n_neighbors,
+                resolution=options.resolution,
+                random_state=options.seed,
+                n_threads=n_threads,
+                progress=clock.progress,
+            ),
         )
     with clock.stage("control"):
         control = compare_with_raw(table, rows.clustering, options, n_threads)

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from partwise.exceptions import UsageError
+from partwise.workflows.cluster_extra_options import (
+    SAMPLE_SHARE,
+    check_sample,
+    normalize_by_fov_option,
+    subsample_fraction_option,
+    subsample_option,
+)
 from partwise.workflows.options import check_choice, check_number, check_whole, option
 from partwise.workflows.shared_options import (
     features_option,
     formats_option,
     id_columns_option,
     output_dir_option,
+    resume_option,
     seed_option,
     threads_option,
 )
@@ -67,16 +75,28 @@ class ClusterOptions:
         cell_meta_cluster.
     features
         Names or patterns (`*`, `?`) of the columns to factorize; empty means all but the ids.
+    subsample
+        Column (fov, batch, patient) by which a random sample of the cells is stratified; None means
+        all cells.
+    subsample_fraction
+        Share of the cells to draw; None means a tenth if `subsample` is given.
+    normalize_by_fov
+        Divide each feature by its mean over the cells of the same field of view.
     formats
         Formats of the table of cells; CSV is always written, the others beside it.
     umap
         Draw the embedding by UMAP in place of PCA.
+    resume
+        Go on where a run that was interrupted or killed left off.
     threads
         Threads; None means the CPUs this process may use. Results do not depend on it.
     """
 
     id_columns: tuple[str, ...] = id_columns_option("cells", "fov,label,cell_meta_cluster")
     features: tuple[str, ...] = features_option("columns to factorize")
+    subsample: str | None = subsample_option()
+    subsample_fraction: float | None = subsample_fraction_option()
+    normalize_by_fov: bool = normalize_by_fov_option()
     n_components: int = option(
         10, "-n", "--n-components", kind=int, help="Number of NMF factors.", section=_NMF
     )
@@ -146,9 +166,11 @@ class ClusterOptions:
         kind=bool,
         help="Draw the embedding by UMAP in place of PCA; needs the extra 'umap'.",
         section=_OUTPUT,
+        matters="run",
     )
     seed: int = seed_option()
     threads: int | None = threads_option()
+    resume: bool = resume_option()
     chunksize: int = option(
         100_000,
         "-c",
@@ -156,6 +178,7 @@ class ClusterOptions:
         kind=int,
         help="Rows read and written at a time; results do not depend on it.",
         section=_RUN,
+        matters="run",
     )
 
     def __post_init__(self) -> None:
@@ -176,6 +199,18 @@ class ClusterOptions:
         check_choice("init", self.init, INITS)
         for name in self.formats:
             check_choice("format", name, FORMATS)
+        check_sample(self)
+
+    @property
+    def sample_share(self) -> float:
+        """Share of the cells that a sample takes, resolved."""
+        return SAMPLE_SHARE if self.subsample_fraction is None else self.subsample_fraction
+
+    @property
+    def metadata(self) -> tuple[str, ...]:
+        """Columns that describe cells and are named by an option."""
+        named = [self.subsample, "fov" if self.normalize_by_fov else None]
+        return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @property
     def batch_rows(self) -> int:
