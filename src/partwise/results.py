@@ -92,7 +92,8 @@ class Neighbors:
     Attributes
     ----------
     indices, distances
-        n x k; row i lists its neighbours from near to far.
+        n x k; row i lists its neighbours from near to far. The distances have no columns where they
+        were not asked for.
     metric
         "euclidean" or "cosine".
     method

@@ -328,8 +328,8 @@ def query_leaves(
 ) -> int:
     """Neighbours of all points in some leaves, written to the rows of these points.
 
-    Returns the number of leaves visited. `indices` and `distances` have a row for each point of
-    the tree, or no rows if only the number is wanted.
+    Returns the number of leaves visited. `indices` has a row for each point of the tree, or no rows
+    if only the number is wanted; `distances` likewise, or no rows if it is not wanted.
     """
     k = indices.shape[1]
     nearest, found = np.empty(k, points.dtype), np.empty(k, np.int32)
@@ -349,5 +349,7 @@ def query_leaves(
             if indices.shape[0] > 0:
                 for j in range(k):
                     indices[row, j] = found[j]
+            if distances.shape[0] > 0:
+                for j in range(k):
                     distances[row, j] = np.sqrt(nearest[j])
     return visited

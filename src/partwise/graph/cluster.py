@@ -133,23 +133,32 @@ def cluster_rows(
     with clock.stage("distinct rows"):
         used = np.asarray(values.any(axis=1))
         kept = values if used.all() else values[used]
-        found = distinct_rows(kept)
-        points = _points(kept[found.rows], found, metric, random_state, n_threads)
+        found: DistinctRows | None = distinct_rows(kept)
+        assert found is not None
+        n_kept, n_distinct = kept.shape[0], found.n_distinct
+        if n_distinct < n_kept:
+            kept = kept[found.rows]
+        points = _points(kept, found, metric, random_state, n_threads)
+        if n_distinct == n_kept:
+            found = None  # rows are their own kinds: nothing to remember
+        del kept
         order = morton_order(points)
         points = points[order]
     with clock.stage("neighbours"):
         near = neighbors(
             points,
-            neighbors_per_row(n_neighbors, kept.shape[0], found.n_distinct),
-            multiplicity=found.multiplicity[order],
+            neighbors_per_row(n_neighbors, n_kept, n_distinct),
+            multiplicity=None if found is None else found.multiplicity[order],
             random_state=random_state,
             n_threads=n_threads,
+            distances=False,
         )
     with clock.stage("graph"):
-        graph = connectivities(near, weights=weights)
-        length = link_length(graph, points)
+        graph = connectivities(near, weights=weights, n_threads=n_threads)
         method, recall, n_listed = near.method, near.recall, near.n_neighbors
         del near  # the largest arrays of all; the graph has what is needed
+        length = link_length(graph, points, n_threads=n_threads)
+        del points
     with clock.stage("communities"):
         scale = length / REFERENCE_LENGTH if objective == "relative" else 1.0
         partition = leiden(
@@ -161,15 +170,17 @@ def cluster_rows(
             random_state=random_state,
             n_threads=n_threads,
         )
+        n_edges = graph.n_edges
+        del graph
         labels, sizes = _lift(partition.labels, order, found, used)
     return RowClustering(
         clustering=replace(partition, labels=labels, sizes=sizes),
         method=method,
         recall=recall,
         n_neighbors=n_listed,
-        n_distinct=found.n_distinct,
+        n_distinct=n_distinct,
         n_isolated=int(used.shape[0] - np.count_nonzero(used)),
-        n_edges=graph.n_edges,
+        n_edges=n_edges,
         link_length=length,
         timings=clock.times,
     )
@@ -208,14 +219,17 @@ def _points(
 def _lift(
     labels: npt.NDArray[np.int32],
     order: npt.NDArray[np.int64],
-    found: DistinctRows,
+    found: DistinctRows | None,
     used: npt.NDArray[np.bool_],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """From labels of the ordered distinct rows to labels of all rows, numbered by size."""
+    """From labels of the ordered distinct rows to labels of all rows, numbered by size.
+
+    No `found` means that no row repeats.
+    """
     of_kind = np.empty(order.shape[0], np.int32)
     of_kind[order] = labels
     lifted = np.full(used.shape[0], -1, np.int32)
-    lifted[used] = of_kind[found.inverse]
+    lifted[used] = of_kind if found is None else of_kind[found.inverse]
     return canonical_labels(lifted)
 
 

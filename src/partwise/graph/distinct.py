@@ -43,11 +43,12 @@ class DistinctRows:
 
 
 @jit
-def _row_hash(bits: npt.NDArray[Any], row: int) -> Any:
-    """Mix the words of one row into 64 bits."""
+def _row_hash(bits: npt.NDArray[Any], values: npt.NDArray[Any], row: int) -> Any:
+    """Mix the words of one row into 64 bits; -0.0 counts as 0.0."""
     h = np.uint64(0x9E3779B97F4A7C15)
     for j in range(bits.shape[1]):
-        h = (h ^ np.uint64(bits[row, j])) * np.uint64(0xBF58476D1CE4E5B9)
+        word = np.uint64(0) if values[row, j] == 0 else np.uint64(bits[row, j])
+        h = (h ^ word) * np.uint64(0xBF58476D1CE4E5B9)
         h ^= h >> np.uint64(29)
     h *= np.uint64(0x94D049BB133111EB)
     return h ^ (h >> np.uint64(32))
@@ -56,6 +57,7 @@ def _row_hash(bits: npt.NDArray[Any], row: int) -> Any:
 @jit
 def _group_rows(
     bits: npt.NDArray[Any],
+    values: npt.NDArray[Any],
     table: npt.NDArray[np.int32],
     rows: npt.NDArray[np.int64],
     inverse: npt.NDArray[np.int32],
@@ -66,7 +68,7 @@ def _group_rows(
     mask = np.uint64(table.shape[0] - 1)
     found = 0
     for i in range(n):
-        slot = _row_hash(bits, i) & mask
+        slot = _row_hash(bits, values, i) & mask
         while True:
             kind = table[slot]
             if kind < 0:
@@ -79,7 +81,7 @@ def _group_rows(
             first = rows[kind]
             same = True
             for j in range(p):
-                if bits[first, j] != bits[i, j]:
+                if values[first, j] != values[i, j]:
                     same = False
                     break
             if same:
@@ -117,8 +119,7 @@ def distinct_rows(X: npt.ArrayLike) -> DistinctRows:
     if values.dtype != np.float32:
         values = values.astype(np.float64, copy=False)
     n = values.shape[0]
-    # Adding zero turns -0.0 into 0.0, so that equal values have equal bits.
-    values = np.ascontiguousarray(values + values.dtype.type(0))
+    values = np.ascontiguousarray(values)
     bits = values.view(np.uint32 if values.dtype == np.float32 else np.uint64)
     table_size = 16
     while table_size < 2 * n:
@@ -127,5 +128,8 @@ def distinct_rows(X: npt.ArrayLike) -> DistinctRows:
     inverse = np.empty(n, dtype=np.int32)
     multiplicity = np.empty(n, dtype=np.int64)
     table = np.full(table_size, -1, dtype=np.int32)
-    found = _group_rows(bits, table, rows, inverse, multiplicity)
-    return DistinctRows(rows[:found].copy(), inverse, multiplicity[:found].copy())
+    found = _group_rows(bits, values, table, rows, inverse, multiplicity)
+    del table
+    if found < n:
+        rows, multiplicity = rows[:found].copy(), multiplicity[:found].copy()
+    return DistinctRows(rows, inverse, multiplicity)

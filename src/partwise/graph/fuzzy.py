@@ -53,6 +53,8 @@ def fuzzy_connectivities(neighbors: Neighbors) -> sp.csr_matrix:
     n, k = neighbors.indices.shape
     if k < 1:
         raise UsageError("a graph needs at least one neighbour per row")
+    if neighbors.distances.shape != (n, k):
+        raise UsageError("these weights need distances, which the search was told not to keep")
     distances = np.asarray(neighbors.distances, np.float64)
     rho = _nearest(distances)
     strength = _memberships(distances, rho)

@@ -27,8 +27,15 @@ def distance_matrix(neighbors: Neighbors) -> sp.csr_matrix:
     -------
     scipy.sparse.csr_matrix
         n x n, float64, k stored entries per row, zeros among them stored.
+
+    Raises
+    ------
+    UsageError
+        If the distances were not kept.
     """
     n, k = neighbors.indices.shape
+    if neighbors.distances.shape != (n, k):
+        raise UsageError("the search was told not to keep the distances")
     distances = neighbors.distances.astype(np.float64)
     if neighbors.metric == "cosine":
         distances = np.square(distances) / 2  # between rows of length one

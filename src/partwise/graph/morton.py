@@ -63,7 +63,9 @@ def morton_order(X: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         return np.arange(n, dtype=np.int64)
     low = X.min(axis=0).astype(np.float64)
     span = X.max(axis=0).astype(np.float64) - low
-    axes = np.sort(np.argsort(-X.var(axis=0, dtype=np.float64), kind="stable")[:_MAX_AXES])
+    axes = np.arange(p)
+    if p > _MAX_AXES:
+        axes = np.sort(np.argsort(-_variances(X), kind="stable")[:_MAX_AXES])
     axes = axes[span[axes] > 0]
     if axes.size == 0:
         return np.arange(n, dtype=np.int64)
@@ -72,3 +74,10 @@ def morton_order(X: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     scale = np.full(axes.size, 2.0**n_bits / span.max())
     codes = _morton_codes(X, axes, low[axes], scale, n_bits)
     return np.argsort(codes, kind="stable").astype(np.int64, copy=False)
+
+
+def _variances(X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Variance of each column, in float64 without a copy of all of them."""
+    blocks = [X[first : first + 2**15] for first in range(0, X.shape[0], 2**15)]
+    mean = np.sum([block.sum(axis=0, dtype=np.float64) for block in blocks], axis=0) / X.shape[0]
+    return np.asarray(np.sum([np.square(block - mean).sum(axis=0) for block in blocks], axis=0))

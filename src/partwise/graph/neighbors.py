@@ -48,6 +48,7 @@ def neighbors(
     multiplicity: npt.NDArray[np.int64] | None = None,
     random_state: int = 0,
     n_threads: int | None = None,
+    distances: bool = True,
 ) -> Neighbors:
     """Find the nearest other rows of each row.
 
@@ -71,6 +72,8 @@ def neighbors(
         Seed of the approximate method.
     n_threads
         Threads for the exact methods; the result does not depend on it.
+    distances
+        Whether to keep the distances, half of what the lists take; a graph does not need them.
 
     Returns
     -------
@@ -107,13 +110,14 @@ def neighbors(
         if method == "auto":
             method = _choose(tree, k)
         if method == "kd-tree":
-            found = _search_tree(tree, k, threads)
+            found = _search_tree(tree, k, threads, distances)
         elif method == "brute":
             found = _search_all(points, np.arange(n), k, threads)
         else:
             found = _descend(points, k, random_state)
             recall = _recall(points, found[0], threads)
-    return Neighbors(found[0], found[1], metric, method, recall, multiplicity)
+    kept = found[1] if distances else np.empty((n, 0), np.float32)
+    return Neighbors(found[0], kept, metric, method, recall, multiplicity)
 
 
 def unit_rows(X: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -180,9 +184,9 @@ def _query(
     )
 
 
-def _search_tree(tree: _kdtree.KDTree, k: int, threads: int) -> Found:
+def _search_tree(tree: _kdtree.KDTree, k: int, threads: int, measured: bool) -> Found:
     indices = np.empty((tree.n_points, k), np.int32)
-    distances = np.empty((tree.n_points, k), np.float32)
+    distances = np.empty((tree.n_points if measured else 0, k), np.float32)
     leaves = np.arange(tree.n_leaves)
     tasks: list[Callable[[], int]] = [
         partial(_query, tree, leaves[first : first + _LEAVES_PER_TASK], indices, distances)

@@ -12,6 +12,7 @@ so that the partition that maximises it stays the same if r grows in proportion 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,15 @@ import numpy.typing as npt
 
 from partwise.graph._jit import jit
 from partwise.graph.weights import Graph
+from partwise.utils.threads import resolve_threads, run_tasks
 
 __all__ = ["REFERENCE_LENGTH", "link_length"]
 
 #: Where relative and plain resolution agree: links of a fifteenth of the spread.
 REFERENCE_LENGTH = 1 / 15
+
+#: Nodes per task.
+_ROWS = 2**15
 
 
 @jit
@@ -32,11 +37,13 @@ def _total_length(
     indptr: npt.NDArray[np.int64],
     indices: npt.NDArray[np.int32],
     weights: npt.NDArray[Any],
+    start: int,
+    stop: int,
 ) -> tuple[float, float]:
-    """Sums of weight x length and of weight over all links."""
+    """Sums of weight x length and of weight over the links of some nodes."""
     total = 0.0
     mass = 0.0
-    for i in range(indptr.shape[0] - 1):
+    for i in range(start, stop):
         for e in range(indptr[i], indptr[i + 1]):
             square = 0.0
             for d in range(X.shape[1]):
@@ -48,7 +55,7 @@ def _total_length(
     return total, mass
 
 
-def link_length(graph: Graph, X: npt.NDArray[Any]) -> float:
+def link_length(graph: Graph, X: npt.NDArray[Any], *, n_threads: int | None = None) -> float:
     """Mean length of a graph's links, relative to the spread of its observations.
 
     With weights W_uv, self-weights (length 0) and m_u observations at row x_u, mean x:
@@ -63,6 +70,8 @@ def link_length(graph: Graph, X: npt.NDArray[Any]) -> float:
         A graph of n nodes.
     X
         Their coordinates, n x p.
+    n_threads
+        Threads; the result does not depend on them.
 
     Returns
     -------
@@ -77,12 +86,31 @@ def link_length(graph: Graph, X: npt.NDArray[Any]) -> float:
     >>> round(link_length(pair, np.array([[0.0], [3.0]])), 6)
     1.414214
     """
-    sizes = np.ones(graph.n_nodes) if graph.node_sizes is None else graph.node_sizes
-    share = sizes / max(float(sizes.sum()), 1.0)
-    mean = share @ X
-    variance = float(share @ np.square(X - mean).sum(axis=1)) if graph.n_nodes else 0.0
+    values = np.ascontiguousarray(X)
+    variance = _variance(values, graph.node_sizes)
     weights = np.empty(0, np.float32) if graph.weights is None else graph.weights
-    total, mass = _total_length(np.ascontiguousarray(X), graph.indptr, graph.indices, weights)
+    sums = partial(_total_length, values, graph.indptr, graph.indices, weights)
+    tasks = [partial(sums, a, b) for a, b in _spans(graph.n_nodes)]
+    parts = run_tasks(resolve_threads(n_threads), tasks)
+    total, mass = (float(sum(column)) for column in zip((0.0, 0.0), *parts, strict=True))
     if graph.self_weights is not None:
         mass += 2.0 * float(graph.self_weights.sum())
     return float(total / mass / np.sqrt(2.0 * variance)) if mass > 0 and variance > 0 else 0.0
+
+
+def _spans(n: int) -> list[tuple[int, int]]:
+    """Cut n nodes into ranges that depend on nothing else, so that sums do not either."""
+    return [(first, min(n, first + _ROWS)) for first in range(0, n, _ROWS)]
+
+
+def _variance(X: npt.NDArray[Any], sizes: npt.NDArray[Any] | None) -> float:
+    """Mean squared distance of the observations from their mean; rows are taken in turns."""
+    n = X.shape[0]
+    share = np.ones(n) if sizes is None else sizes
+    total = float(share.sum())
+    if total == 0:
+        return 0.0
+    blocks = [slice(a, b) for a, b in _spans(n)]
+    mean = np.sum([share[rows] @ X[rows].astype(np.float64) for rows in blocks], axis=0) / total
+    squares = [share[rows] @ np.square(X[rows] - mean).sum(axis=1) for rows in blocks]
+    return float(sum(squares)) / total

@@ -11,7 +11,9 @@ import scipy.sparse as sp
 
 from partwise.exceptions import UsageError
 from partwise.graph._jit import jit
+from partwise.graph._union import contains, union_of_lists
 from partwise.results import Neighbors
+from partwise.utils.threads import resolve_threads
 
 __all__ = ["Graph", "connectivities", "graph_from_matrix"]
 
@@ -61,53 +63,6 @@ class Graph:
 
 
 @jit
-def _lists(indices: npt.NDArray[np.int32], row: int, value: int) -> bool:
-    """Whether a row's list has a value."""
-    found = False
-    for j in range(indices.shape[1]):
-        found = found | (indices[row, j] == value)
-    return found
-
-
-@jit
-def _union_pointer(indices: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """Row pointer of the union of the lists and their reverse."""
-    n, k = indices.shape
-    pointer = np.zeros(n + 1, np.int64)
-    for i in range(n):
-        pointer[i + 1] += k
-        for j in range(k):
-            other = indices[i, j]
-            if not _lists(indices, other, i):
-                pointer[other + 1] += 1
-    for i in range(n):
-        pointer[i + 1] += pointer[i]
-    return pointer
-
-
-@jit
-def _union_indices(
-    indices: npt.NDArray[np.int32], pointer: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int32]:
-    """Neighbours of each node in the union graph, increasing."""
-    n, k = indices.shape
-    result = np.empty(pointer[n], np.int32)
-    filled = pointer[:-1].copy()
-    # Rows are met in increasing order; so are the entries they append to others.
-    for i in range(n):
-        for j in range(k):
-            other = indices[i, j]
-            result[filled[i]] = other
-            filled[i] += 1
-            if not _lists(indices, other, i):
-                result[filled[other]] = i
-                filled[other] += 1
-    for i in range(n):
-        result[pointer[i] : pointer[i + 1]].sort()
-    return result
-
-
-@jit
 def _spread_masses(
     indices: npt.NDArray[np.int32], multiplicity: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
@@ -137,9 +92,9 @@ def _spread_weights(
         for e in range(pointer[i], pointer[i + 1]):
             j = union[e]
             share = 0.0
-            if _lists(indices, i, j):
+            if contains(indices, i, j):
                 share = k / mass[i]
-            if _lists(indices, j, i):
+            if contains(indices, j, i):
                 share = max(share, k / mass[j])
             result[e] = share * multiplicity[i] * multiplicity[j]
     return result
@@ -175,7 +130,9 @@ def _jaccard_weights(
     return result
 
 
-def connectivities(neighbors: Neighbors, *, weights: str = "spread") -> Graph:
+def connectivities(
+    neighbors: Neighbors, *, weights: str = "spread", n_threads: int | None = None
+) -> Graph:
     """Join each row with its neighbours and weight the edges.
 
     The graph is the union of the neighbour lists: an edge if either end lists the other. Where
@@ -194,6 +151,8 @@ def connectivities(neighbors: Neighbors, *, weights: str = "spread") -> Graph:
         b_uv = max(k / M_u if u lists v, k / M_v if v lists u), b_uu = k / M_u. Without
         repeated rows this is the plain graph with weight one. "unweighted": one per edge between
         rows, whatever they stand for. "jaccard": shared over joint neighbours.
+    n_threads
+        Threads; the result does not depend on them.
 
     Returns
     -------
@@ -215,8 +174,7 @@ def connectivities(neighbors: Neighbors, *, weights: str = "spread") -> Graph:
         pointer = np.zeros(n + 1, np.int64)
         union = np.empty(0, np.int32)
     else:
-        pointer = _union_pointer(indices)
-        union = _union_indices(indices, pointer)
+        pointer, union = union_of_lists(indices, resolve_threads(n_threads))
     sizes = multiplicity if repeated else None
     if weights == "jaccard":
         counts = multiplicity if multiplicity is not None else np.ones(n, np.int64)
