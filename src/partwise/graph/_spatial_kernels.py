@@ -28,7 +28,7 @@ def kernel_code(name: str | None) -> int:
 
 
 @inline
-def _square_distance(points: FloatArray, a: Any, b: Any) -> float:
+def _square_distance(points: FloatArray, a: Any, b: Any) -> Any:
     x = points[a, 0] - points[b, 0]
     y = points[a, 1] - points[b, 1]
     z = points[a, 2] - points[b, 2]
@@ -36,7 +36,7 @@ def _square_distance(points: FloatArray, a: Any, b: Any) -> float:
 
 
 @inline
-def _weight(kernel: int, bandwidth: float, square: float) -> float:
+def _weight(kernel: int, bandwidth: float, square: float) -> Any:
     """Weight of a neighbour at the square root of `square`; 1 at distance zero."""
     if kernel == _GAUSSIAN:
         return np.exp(-0.5 * square / (bandwidth * bandwidth))
@@ -48,11 +48,11 @@ def _weight(kernel: int, bandwidth: float, square: float) -> float:
 @inline
 def _add_members(
     first: IntArray, types: npt.NDArray[np.int32], place: Any, weight: float, sums: FloatArray
-) -> int:
+) -> Any:
     """Add the members of a place to the sums; returns how many they are."""
     for m in range(first[place], first[place + 1]):
         sums[types[m]] += weight
-    return first[place + 1] - first[place]  # type: ignore[no-any-return]
+    return first[place + 1] - first[place]
 
 
 @inline
