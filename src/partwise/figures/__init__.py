@@ -11,6 +11,7 @@ from partwise.figures.consensus import (
     usage_by_group,
 )
 from partwise.figures.factors import loss_curve, programs_heatmap, usage_by_cluster
+from partwise.figures.groups import group_fractions
 from partwise.figures.programs import (
     coverage_bars,
     explained_bars,
@@ -50,6 +51,7 @@ __all__ = [
     "embedding",
     "explained_bars",
     "fit_histogram",
+    "group_fractions",
     "leading_features",
     "leading_heatmap",
     "loss_curve",
