@@ -50,7 +50,8 @@ _BESIDE = 1.0  # inches for the row labels
 _FEW_BARS, _MOST_BARS = 24, 64
 #: Values that span more than this ratio stand on a logarithmic axis.
 _WIDE = 8
-_MOST_TICKS = 12
+#: From the first resolution to the last on paper.
+_AXIS_INCHES = 2.3
 
 
 @styled
@@ -107,7 +108,7 @@ def tuning_grid(grid: pd.DataFrame, *, recommended: tuple[int, int, float] | Non
             _write(axes, values, mesh, share=share)
         _frame(axes, rows, columns, recommended)
         bar = figure.colorbar(
-            mesh, ax=axes, location="bottom", aspect=14, shrink=0.9, pad=0.03, format="%.3g"
+            mesh, ax=axes, location="bottom", aspect=14, shrink=0.9, pad=min(0.03, 0.05 / body)
         )
         _scale(bar, mesh.norm)
     return figure
@@ -120,7 +121,7 @@ def _cells(axes: Axes, values: FloatArray, title: str, *, share: bool) -> Any:
     if not share:
         low, high = max(1.0, float(known.min())), max(2.0, float(known.max()))
         norm = LogNorm(low, high) if high > _WIDE * low else Normalize(min(low, high - 1), high)
-    edges = values.size <= 900
+    edges = values.size <= 900 and len(values) <= 80
     mesh = axes.pcolormesh(
         np.ma.masked_invalid(values),
         cmap=mpl.colormaps[SCALE].with_extremes(bad=_MISSING),
@@ -267,7 +268,16 @@ def _agreement(axes: Axes, values: FloatArray, part: pd.DataFrame) -> None:
     # room below the curves for the legend
     axes.set_ylim(-0.32, 1.06)
     axes.yaxis.set_major_locator(FixedLocator([0.0, 0.25, 0.5, 0.75, 1.0]))
-    axes.legend(loc="lower left", ncols=2, handlelength=1.4, columnspacing=1.0)
+    axes.legend(
+        loc="lower left",
+        ncols=2,
+        handlelength=1.4,
+        columnspacing=1.0,
+        borderpad=0.1,
+        frameon=True,
+        edgecolor="none",
+        framealpha=1.0,
+    )
 
 
 def _ranges(axes: Axes, values: FloatArray, part: pd.DataFrame) -> None:
@@ -295,7 +305,8 @@ def _resolution_axis(axes: Axes, values: FloatArray, marked: float | None) -> No
     if log:
         axes.set_xscale("log")
     places = np.log(values) if log else values
-    gap = (places[-1] - places[0]) / _MOST_TICKS
+    longest = max(len(f"{value:g}") for value in values)
+    gap = (places[-1] - places[0]) * LETTER * (longest + 0.6) / _AXIS_INCHES
     kept: list[int] = []
     for i in sorted(range(len(values)), key=lambda i: (values[i] != marked, i)):
         if all(abs(places[i] - places[j]) >= gap for j in kept):
@@ -303,14 +314,23 @@ def _resolution_axis(axes: Axes, values: FloatArray, marked: float | None) -> No
     shown = [float(values[i]) for i in sorted(kept)]
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(shown, [f"{value:g}" for value in shown])
-    if sum(len(f"{value:g}") + 1 for value in shown) * LETTER > 2.7:
-        axes.tick_params(axis="x", rotation=90)
     axes.set_xlabel("Resolution")
+    low, high = _view(values, log=log)
+    axes.set_xlim(low, high)
     if marked is not None:
         axes.axvline(marked, color=FAINT, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
         for value, label in zip(shown, axes.get_xticklabels(), strict=True):
             if value == marked:
                 label.set_fontweight("bold")
+
+
+def _view(values: FloatArray, *, log: bool) -> tuple[float, float]:
+    """Return from where to where resolutions are shown: ranges may reach far beyond."""
+    if log or len(values) == 1:
+        margin = max(1.25, (values[-1] / values[0]) ** 0.12)
+        return float(values[0] / margin), float(values[-1] * margin)
+    margin = 0.12 * (values[-1] - values[0])
+    return float(max(0.0, values[0] - margin)), float(values[-1] + margin)
 
 
 @styled
@@ -354,8 +374,9 @@ def cluster_confidence(per_cluster: pd.DataFrame) -> Figure:
         axes.set_ylim(n - 0.45, -0.55)
         axes.set_xlim(0, 1.75)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0])
-        axes.set(ylabel="Cluster", xlabel="Confidence")
-        axes.xaxis.set_label_coords(0.5 / 1.75, -0.42 / (0.23 * n))
+        axes.set_ylabel("Cluster")
+        axes.set_xlabel("Confidence", loc="left")
+        axes.spines["bottom"].set_bounds(0, 1)
         axes.tick_params(axis="y", length=0)
         return figure
     figure = new_figure(FULL_WIDTH, 2.9)

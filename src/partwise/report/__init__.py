@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from partwise.report.html import render_report, write_report
-from partwise.report.model import Headline, Report, ReportFigure, ReportTable, Section
+from partwise.report.model import Box, Headline, Report, ReportFigure, ReportTable, Section
 from partwise.report.run_record import RunRecord, environment, file_sha256
 from partwise.report.text import format_bytes, format_count, format_duration, format_number
 
 __all__ = [
+    "Box",
     "Headline",
     "Report",
     "ReportFigure",

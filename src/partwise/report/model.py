@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from partwise.exceptions import UsageError
 
-__all__ = ["Headline", "Report", "ReportFigure", "ReportTable", "Section"]
+__all__ = ["Box", "Headline", "Report", "ReportFigure", "ReportTable", "Section"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,25 @@ class Headline:
     value: str
     note: str = ""
     tone: Literal["plain", "good", "warn"] = "plain"
+
+
+@dataclass(frozen=True)
+class Box:
+    """What the reader should do, framed, before everything else.
+
+    Attributes
+    ----------
+    heading
+        The advice in a few words.
+    lines
+        (label, text) pairs: why, how sure, what else.
+    code
+        A command to copy.
+    """
+
+    heading: str
+    lines: Sequence[tuple[str, str]] = ()
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +127,8 @@ class Report:
         What was done, and to what.
     headlines
         The numbers to know first.
+    box
+        What to do, if the report is about that; shown after the headlines.
     warnings
         What the reader must know before trusting the rest; shown on top.
     summary
@@ -131,6 +152,7 @@ class Report:
     title: str
     subtitle: str = ""
     headlines: Sequence[Headline] = ()
+    box: Box | None = None
     warnings: Sequence[str] = ()
     summary: Sequence[str] = ()
     sections: Sequence[Section] = ()

@@ -12,6 +12,7 @@ from partwise.workflows.shared_options import (
     features_option,
     id_columns_option,
     output_dir_option,
+    resume_option,
     seed_option,
     threads_option,
 )
@@ -44,7 +45,7 @@ class TuneOptions:
     batch
         Identifier column of the batch (patient, slide): the sample is stratified by it in place of
         the field of view, and each setting is told how well its clusters mix batches.
-    subsample
+    n_cells
         Cells to draw; a table with fewer is taken whole.
     n_components, n_neighbors, resolutions
         The grid: numbers of NMF factors, neighbours of each cell, Leiden resolutions.
@@ -68,7 +69,7 @@ class TuneOptions:
 
     id_columns: tuple[str, ...] = id_columns_option("cells", "fov,label,cell_meta_cluster")
     features: tuple[str, ...] = features_option("columns to factorize")
-    subsample: int = option(
+    n_cells: int = option(
         200_000,
         "--n-cells",
         "--tune-subsample",
@@ -134,14 +135,9 @@ class TuneOptions:
         choices=FIGURES,
         help="Formats of the figures beside the report.",
         section=_OUTPUT,
+        matters="run",
     )
-    resume: bool = option(
-        False,
-        "--resume",
-        kind=bool,
-        help="Go on where a run that was interrupted or killed left off.",
-        section=_RUN,
-    )
+    resume: bool = resume_option()
     seed: int = seed_option()
     threads: int | None = threads_option()
     chunksize: int = option(
@@ -151,6 +147,7 @@ class TuneOptions:
         kind=int,
         help="Rows read at a time; results do not depend on it.",
         section=_RUN,
+        matters="run",
     )
 
     def __post_init__(self) -> None:
@@ -172,7 +169,7 @@ class TuneOptions:
                 f"the grid has {self.grid.n_points:,} settings, more than the {MOST_POINTS:,} that "
                 "can be compared; give fewer values of --tune-n, --tune-k or --tune-r"
             )
-        for name in ("subsample", "min_cluster_size", "chunksize"):
+        for name in ("n_cells", "min_cluster_size", "chunksize"):
             check_whole(name, getattr(self, name), least=1)
         check_whole("n_replicates", self.n_replicates, least=2)
         if self.threads is not None:
