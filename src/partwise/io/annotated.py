@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from partwise.exceptions import DataError
 from partwise.io.columns import DEFAULT_ID_COLUMNS, match_features, shown
-from partwise.io.finishing import checked
+from partwise.io.finishing import checked, without_values
 from partwise.io.identifiers import Identifiers
+from partwise.io.positions import SPATIAL
 from partwise.io.request import Parsed, Request
 from partwise.io.sources import CsrSource, DenseSource
 
@@ -66,6 +67,10 @@ def _parts(request: Request, root: Any, close: Callable[[], None]) -> Parsed:
     if absent:
         kind = " It is a 10x Genomics matrix: convert it to h5ad first." if "matrix" in root else ""
         raise DataError(f"this is not AnnData: it has no {' and no '.join(absent)}.{kind}")
+    if request.features is not None and not request.features:
+        frame = _identifiers(request, root)
+        close()
+        return without_values(request, *frame)
     place = _place(root, request.layer)
     names = _names(root["var"])
     again = pd.Index(names)[pd.Index(names).duplicated()]
@@ -82,10 +87,11 @@ def _parts(request: Request, root: Any, close: Callable[[], None]) -> Parsed:
         names = [names[j] for j in columns]
     notes: list[str] = []
     matrix = _matrix(place, columns, close, notes)
-    ids, more = _identifiers(request, root["obs"])
+    ids, more, where = _identifiers(request, root)
     if len(ids) != matrix.shape[0]:
         raise DataError(f"obs has {len(ids):,} rows but X has {matrix.shape[0]:,}")
-    return checked(request, ids, names, matrix, [*notes, *more])
+    found = checked(request, ids, names, matrix, [*notes, *more])
+    return found._replace(coordinates=where)
 
 
 def _place(root: Any, layer: str | None) -> Any:
@@ -111,11 +117,19 @@ def _names(group: Any) -> list[str]:
     return [str(name) for name in _element(group, group.attrs["_index"])]
 
 
-def _identifiers(request: Request, obs: Any) -> tuple[pd.DataFrame, list[str]]:
-    """Return the identifiers that were asked for, else those that are there and the cell's name."""
+def _identifiers(request: Request, root: Any) -> tuple[pd.DataFrame, list[str], tuple[str, ...]]:
+    """Return the identifiers that were asked for, else those that are there and the cell's name.
+
+    Further notes, and the names of those that are coordinates.
+    """
+    obs = root["obs"]
     there = list(obs.attrs.get("column-order", []))
+    in_obsm = tuple(request.coordinates or ()) == (SPATIAL,) and SPATIAL not in there
+    where = () if in_obsm else tuple(request.coordinates or ())
     missing = [
-        name for name in (*(request.id_columns or ()), *request.metadata) if name not in there
+        name
+        for name in (*(request.id_columns or ()), *request.metadata, *where)
+        if name not in there
     ]
     if missing:
         raise DataError(
@@ -126,14 +140,31 @@ def _identifiers(request: Request, obs: Any) -> tuple[pd.DataFrame, list[str]]:
     else:
         wanted = [name for name in DEFAULT_ID_COLUMNS if name in there]
     complete = len(wanted) == len(DEFAULT_ID_COLUMNS)
-    wanted = list(dict.fromkeys([*wanted, *request.metadata]))
-    ids = Identifiers(wanted)
+    wanted = list(dict.fromkeys([*wanted, *where, *request.metadata]))
+    ids = Identifiers(wanted, where)
     ids.add([_text(_element(obs, name)) for name in wanted])
     frame, notes = ids.finish()
     if request.id_columns is None and not complete:
         cell = pd.array(_names(obs), dtype="string[pyarrow]")
         frame.insert(0, "cell", cell)
-    return frame, notes
+    if in_obsm:
+        axes = _spatial(root, len(frame))
+        where = tuple(f"{SPATIAL}-{axis}" for axis in range(axes.shape[1]))
+        frame = frame.assign(**dict(zip(where, axes.T, strict=True)))
+    return frame, notes, where
+
+
+def _spatial(root: Any, n: int) -> Any:
+    """Return the positions in obsm, n x 2 or n x 3."""
+    there = list(root["obsm"]) if "obsm" in root else []
+    if SPATIAL not in there:
+        raise DataError(
+            f"there is no obsm[{SPATIAL!r}] (obsm: {shown(there) if there else 'none'})"
+        )
+    axes = np.asarray(_element(root["obsm"], SPATIAL), dtype=np.float64)
+    if axes.ndim != 2 or axes.shape[0] != n or axes.shape[1] not in (2, 3):
+        raise DataError(f"obsm[{SPATIAL!r}] has shape {axes.shape}; {n} x 2 or {n} x 3 is needed")
+    return axes
 
 
 def _text(values: Any) -> Any:

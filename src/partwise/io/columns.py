@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from partwise.exceptions import DataError, UsageError
+from partwise.io.positions import known_coordinates
 
 __all__ = ["DEFAULT_ID_COLUMNS", "Columns", "choose_columns", "match_features", "shown"]
 
@@ -34,12 +35,15 @@ class Columns:
         Positions in `header`, ids in the order asked for, features in file order.
     notes
         What was left out or looks odd.
+    coordinates
+        Names of the identifiers that say where a cell is.
     """
 
     header: tuple[str, ...]
     ids: tuple[int, ...]
     features: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    coordinates: tuple[str, ...] = ()
 
     @property
     def id_names(self) -> tuple[str, ...]:
@@ -65,6 +69,7 @@ def choose_columns(
     id_columns: Sequence[str] | None,
     features: Iterable[str] | None,
     metadata: Sequence[str] = (),
+    coordinates: Sequence[str] | None = None,
 ) -> Columns:
     """Return which columns are identifiers and which are features.
 
@@ -77,9 +82,12 @@ def choose_columns(
     id_columns
         Names of the identifier columns; None means `DEFAULT_ID_COLUMNS`.
     features
-        Glob patterns; None means all columns that are not identifiers.
+        Glob patterns; None means all columns that are not identifiers, an empty sequence none.
     metadata
         Names of further columns that join the identifiers, unless they are among them.
+    coordinates
+        Names of columns that say where a cell is, which join them too; None means those with a
+        known name, beside `fov` and `label`, that `features` does not name.
 
     Returns
     -------
@@ -99,15 +107,21 @@ def choose_columns(
     missing = [name for name in wanted if name not in header]
     if missing:
         raise DataError(_missing_text(missing, header, id_columns is None), path=path)
-    absent = [name for name in metadata if name not in header]
+    features = (
+        None
+        if features is None
+        else ((features,) if isinstance(features, str) else tuple(features))
+    )
+    where, notes = _coordinates(header, wanted, features, coordinates)
+    absent = [name for name in (*metadata, *where) if name not in header]
     if absent:
         text = _missing_text(absent, header, default=False)
         raise DataError(text.replace("identifier ", "", 1), path=path)
-    wanted = tuple(dict.fromkeys([*wanted, *metadata]))
+    wanted = tuple(dict.fromkeys([*wanted, *where, *metadata]))
     ids = tuple(header.index(name) for name in wanted)
     unnamed = [i for i, name in enumerate(header) if _INDEX_NAME.fullmatch(name)]
     rest = [i for i in range(len(header)) if header[i] not in wanted and i not in set(unnamed)]
-    notes = [
+    notes += [
         f"column {i + 1} has no name of its own ({header[i]!r}): left out, as an index that a "
         "program added"
         for i in unnamed
@@ -118,7 +132,7 @@ def choose_columns(
     else:
         keep = match_features([header[i] for i in rest], features, path=path)
         chosen = [rest[i] for i in keep]
-    if not chosen:
+    if not chosen and features != ():
         raise DataError(
             f"there are no feature columns beside the identifiers {shown(wanted)}", path=path
         )
@@ -129,7 +143,29 @@ def choose_columns(
             f"{shown(odd)} may be a position or a size rather than a measurement to factorize; "
             "choose the features by pattern, or name it an identifier, to leave it out"
         )
-    return Columns(header, ids, tuple(chosen), tuple(notes))
+    return Columns(header, ids, tuple(chosen), tuple(notes), where)
+
+
+def _coordinates(
+    header: tuple[str, ...],
+    wanted: tuple[str, ...],
+    features: tuple[str, ...] | None,
+    coordinates: Sequence[str] | None,
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the columns that say where a cell is, and what to tell of those nobody named."""
+    if coordinates is not None:
+        return tuple(coordinates), []
+    if "fov" not in wanted or "label" not in wanted:
+        return (), []
+    found = known_coordinates(header)
+    if any(name in (features or ()) for name in found):
+        return (), []
+    if not found or set(found) <= set(wanted) or features == ():
+        return found, []
+    return found, [
+        f"{shown(found)} say where a cell is: kept beside the identifiers, not factorized (name "
+        "them with --features if they are measurements)"
+    ]
 
 
 def match_features(names: Sequence[str], patterns: Iterable[str], *, path: Path) -> list[int]:

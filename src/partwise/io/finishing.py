@@ -13,7 +13,7 @@ from partwise.io.checks import ValueCheck, describe_value
 from partwise.io.identifiers import duplicate_text, find_duplicate, identifying_columns
 from partwise.io.request import Parsed, Request
 
-__all__ = ["checked"]
+__all__ = ["checked", "without_values"]
 
 #: Rows of an array in memory that are looked at together.
 _ROWS = 4096
@@ -63,6 +63,15 @@ def checked(request: Request, ids: Any, features: Sequence[str], matrix: Any, no
             stage.advance(block.shape[0])
     matrix = keep.finish()
     return Parsed(ids, tuple(features), matrix, [*notes, *again, *check.notes(features)])
+
+
+def without_values(
+    request: Request, ids: Any, notes: Sequence[str], coordinates: tuple[str, ...]
+) -> Parsed:
+    """Check identifiers of a file of which nothing else is wanted."""
+    again = _duplicates(request, ids)
+    nothing = np.empty((len(ids), 0), dtype=np.float32)
+    return Parsed(ids, (), nothing, [*notes, *again], coordinates)
 
 
 def _blocks(matrix: Any) -> Iterator[Any]:

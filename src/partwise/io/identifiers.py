@@ -10,6 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from partwise.io.positions import as_numbers
+
 __all__ = ["Identifiers", "find_duplicate", "identifying_columns", "row_numbers"]
 
 #: The column whose whole numbers are kept as numbers.
@@ -32,15 +34,20 @@ class Identifiers:
     ----------
     names
         Names of the columns.
+    coordinates
+        Those that hold positions: they become float64, unless a cell is empty or no number.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._columns = {name: _Collected(name == NUMBER_COLUMN) for name in names}
+    def __init__(self, names: Sequence[str], coordinates: Sequence[str] = ()) -> None:
+        self._columns: dict[str, _Collected | _Positions] = {
+            name: _Positions() if name in coordinates else _Collected(name == NUMBER_COLUMN)
+            for name in names
+        }
 
-    @staticmethod
-    def read_type(name: str) -> pa.DataType:
+    def read_type(self, name: str) -> pa.DataType:
         """Return the type as which a parser should hand over the column `name`."""
-        return pa.string() if name == NUMBER_COLUMN else _DICTIONARY
+        plain = name == NUMBER_COLUMN or isinstance(self._columns[name], _Positions)
+        return pa.string() if plain else _DICTIONARY
 
     def add(self, batch: Sequence[pa.Array]) -> None:
         """Add the next rows, one array of text per column."""
@@ -100,6 +107,30 @@ class _Collected:
                 np.concatenate(self._numbers) if self._numbers else np.empty(0, np.int64)
             )
         return categories(pa.chunked_array(self._texts, type=_DICTIONARY))
+
+
+class _Positions:
+    """One column of positions: text until all of it is there."""
+
+    def __init__(self) -> None:
+        self._texts: list[pa.Array] = []
+        self.empty = 0
+
+    def add(self, array: pa.Array) -> None:
+        if isinstance(array, pa.DictionaryArray):
+            array = array.dictionary_decode()
+        self.empty += pc.sum(pc.equal(array, "")).as_py() or 0
+        self._texts.append(array)
+
+    def contains(self, text: str) -> bool:
+        """Whether any value contains `text`."""
+        return any(pc.any(pc.match_substring(chunk, text)).as_py() for chunk in self._texts)
+
+    def finish(self) -> Any:
+        numbers = as_numbers(self._texts)
+        if numbers is not None:
+            return numbers
+        return categories(pa.chunked_array([_encoded(chunk) for chunk in self._texts]))
 
 
 def _encoded(array: pa.Array) -> pa.DictionaryArray:

@@ -45,6 +45,7 @@ def open_table(
     features: Sequence[str] | None = None,
     layer: str | None = None,
     metadata: Sequence[str] = (),
+    coordinates: Sequence[str] | None = None,
     spool_dir: str | os.PathLike[str] | None = None,
     memory_limit: int = MEMORY_LIMIT,
     chunk_rows: int | None = None,
@@ -66,12 +67,17 @@ def open_table(
         Files without names get `row`, counted from 0.
     features
         Glob patterns such as `"CD*"`: only the columns that match one are features, in the order of
-        the file.
+        the file. An empty sequence: none, the identifiers alone.
     layer
         Layer of an h5ad or Zarr file to read in place of X.
     metadata
         Names of further columns that describe a row and are no features: they join the
         identifiers, whichever these are.
+    coordinates
+        Names of the columns that say where a cell is: they join the identifiers, as float64. If
+        None, columns with a usual name (`centroid-0`, `centroid-1`; `x`, `y`; ...) beside `fov` and
+        `label` are taken. In h5ad and Zarr also `"spatial"`, the positions in obsm, which become
+        `spatial-0`, `spatial-1`; None means none there.
     spool_dir
         Folder for parsed rows that exceed `memory_limit`; the system's temporary folder by default.
         The file there has no name and is gone when the table is closed or the process ends.
@@ -128,6 +134,7 @@ def open_table(
         chunk_rows=chunk_rows,
         layer=layer,
         metadata=(metadata,) if isinstance(metadata, str) else tuple(metadata),
+        coordinates=(coordinates,) if isinstance(coordinates, str) else coordinates,
     )
     try:
         kind = kind_of(path)
@@ -148,6 +155,7 @@ def open_table(
         features=parsed.features,
         matrix=parsed.matrix,
         notes=tuple(parsed.notes),
+        coordinates=parsed.coordinates,
         _close=getattr(parsed.matrix, "close", None),
     )
 

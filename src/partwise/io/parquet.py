@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from partwise.exceptions import DataError
 from partwise.io.columns import Columns, choose_columns, shown
-from partwise.io.finishing import checked
+from partwise.io.finishing import checked, without_values
 from partwise.io.identifiers import Identifiers, row_numbers
 from partwise.io.request import Parsed, Request
 from partwise.io.sources import ParquetSource
@@ -31,11 +31,16 @@ def read_parquet(request: Request) -> Parsed:
             id_columns=request.id_columns,
             features=request.features,
             metadata=request.metadata,
+            coordinates=request.coordinates,
         )
         _refuse_text(file, columns, request)
         ids, notes = _identifiers(file, columns)
+        notes = [*columns.notes, *notes]
+        if not columns.features:
+            return without_values(request, ids, notes, columns.coordinates)
         source = ParquetSource(file, columns.feature_names, request.n_threads > 1)
-        return checked(request, ids, columns.feature_names, source, [*columns.notes, *notes])
+        found = checked(request, ids, columns.feature_names, source, notes)
+        return found._replace(coordinates=columns.coordinates)
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, PermissionError):
             raise
@@ -63,7 +68,7 @@ def _identifiers(file: Any, columns: Columns) -> tuple[Any, list[str]]:
     if not columns.ids:
         return row_numbers(file.metadata.num_rows), []
     names = list(columns.id_names)
-    ids = Identifiers(names)
+    ids = Identifiers(names, columns.coordinates)
     for batch in file.iter_batches(batch_size=_ROWS, columns=names):
         ids.add([as_text(batch.column(name)) for name in names])
     return ids.finish()

@@ -29,12 +29,14 @@ class Request:
     chunk_rows: int | None = None
     layer: str | None = None
     metadata: Sequence[str] = ()
+    coordinates: Sequence[str] | None = None
 
 
 class Parsed(NamedTuple):
-    """Identifiers, feature names, values and notes of a file."""
+    """Identifiers, feature names, values, notes and names of coordinates of a file."""
 
     ids: pd.DataFrame
     features: tuple[str, ...]
     matrix: Any
     notes: list[str]
+    coordinates: tuple[str, ...] = ()

@@ -34,6 +34,8 @@ class Table:
     matrix
         n x p: an array, a CSR matrix, or (where the values need more than the memory that was
         granted) a block source, see `partwise.matrix.sources.BlockSource`.
+    coordinates
+        Names of the columns of `ids` that say where a cell is, two or three; none if unknown.
     notes
         What was found and allowed but should be known: all-zero rows, constant columns, a decimal
         comma...
@@ -56,6 +58,7 @@ class Table:
     features: tuple[str, ...]
     matrix: Any
     notes: tuple[str, ...] = ()
+    coordinates: tuple[str, ...] = ()
     _close: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     @property

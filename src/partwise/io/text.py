@@ -60,6 +60,7 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
     """
     path = request.path
     wanted = DEFAULT_ID_COLUMNS if request.id_columns is None else request.id_columns
+    wanted = (*wanted, *(request.coordinates or ()))
     try:
         dialect = sniff(path, wanted)
         columns = choose_columns(
@@ -68,6 +69,7 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
             id_columns=request.id_columns,
             features=request.features,
             metadata=request.metadata,
+            coordinates=request.coordinates,
         )
         block = block_bytes or _block_bytes(dialect.record_bytes, request.chunk_rows)
         reader = _Reader(request, columns, block)
@@ -78,7 +80,7 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
         raise DataError(_damage_text(error), path=path) from error
     ids, notes = _identified(reader, dialect)
     notes = [*dialect.notes, *columns.notes, *notes, *reader.check.notes(columns.feature_names)]
-    parsed = Parsed(ids, columns.feature_names, reader.spool.finish(), notes)
+    parsed = Parsed(ids, columns.feature_names, reader.finish(), notes, columns.coordinates)
     pa.default_memory_pool().release_unused()  # what parsing took, the later stages need
     return parsed
 
@@ -204,9 +206,16 @@ class _Reader:
         p = len(self.columns.features)
         # a value takes a character and a delimiter at least; no text shrinks more than 1100-fold
         most = self.path.stat().st_size * (2 if compression is None else 2200)
-        self.spool = Spool(p, self._request.memory_limit, most, self._request.spool_dir)
+        limit, folder = self._request.memory_limit, self._request.spool_dir
+        self.spool = Spool(p, limit, most, folder) if p else None
         self.check = ValueCheck(p)
-        self.ids = Identifiers(self.columns.id_names)
+        self.ids = Identifiers(self.columns.id_names, self.columns.coordinates)
+
+    def finish(self) -> Any:
+        """Return the values."""
+        if self.spool is None:
+            return np.empty((self.check.n_rows, 0), dtype=np.float32)
+        return self.spool.finish()
 
     def read(self, dialect: Dialect) -> None:
         """Parse the file; afterwards `spool`, `check` and `ids` hold all of it."""
@@ -225,13 +234,14 @@ class _Reader:
                     stage.advance(done - shown)
                     shown = done
         except BaseException:
-            self.spool.close()
+            if self.spool is not None:
+                self.spool.close()
             raise
 
     def _batches(self, stream: Any, dialect: Dialect) -> Any:
         # positions as names: the file's own may repeat in columns that are not read
         names = [str(j) for j in range(len(dialect.header))]
-        ids = {str(j): Identifiers.read_type(dialect.header[j]) for j in self.columns.ids}
+        ids = {str(j): self.ids.read_type(dialect.header[j]) for j in self.columns.ids}
         values = {str(j): pa.float32() for j in self.columns.features}
         try:
             return pa_csv.open_csv(
@@ -260,10 +270,13 @@ class _Reader:
 
     def _take(self, batch: pa.RecordBatch) -> None:
         n_ids = len(self.columns.ids)
-        rows = self.spool.room(batch.num_rows)
-        for j in range(rows.shape[1]):
-            rows[:, j] = batch.column(n_ids + j).to_numpy()
-        with np.errstate(invalid="ignore"):
-            if self.check.add(rows):
-                raise _BadValueError
+        if self.spool is None:
+            self.check.n_rows += batch.num_rows
+        else:
+            rows = self.spool.room(batch.num_rows)
+            for j in range(rows.shape[1]):
+                rows[:, j] = batch.column(n_ids + j).to_numpy()
+            with np.errstate(invalid="ignore"):
+                if self.check.add(rows):
+                    raise _BadValueError
         self.ids.add([batch.column(j) for j in range(n_ids)])
