@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from partwise.figures.assignment import assignment_confidence, cluster_shares
 from partwise.figures.clusters import agreement_heatmap, cluster_sizes, embedding
 from partwise.figures.composition import composition
 from partwise.figures.consensus import (
@@ -39,8 +40,10 @@ __all__ = [
     "GREY",
     "OKABE_ITO",
     "agreement_heatmap",
+    "assignment_confidence",
     "cluster_colors",
     "cluster_confidence",
+    "cluster_shares",
     "cluster_sizes",
     "clustergram",
     "colors_for",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,10 @@ from partwise.utils.memory import peak_memory_bytes
 from partwise.workflows.usage_files import program_names
 
 if TYPE_CHECKING:
+    from partwise.factorize.projection import Coverage
     from partwise.workflows.project_job import Findings
 
-__all__ = ["build_report"]
+__all__ = ["build_report", "coverage_section"]
 
 #: Missing features that the report lists.
 _LISTED = 200
@@ -68,7 +69,11 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
         headlines=_headlines(found),
         warnings=found.warnings,
         summary=_summary(found),
-        sections=[_coverage(found), _fit(found), _usage(found)],
+        sections=[
+            coverage_section(found.model, found.coverage, least=found.options.min_coverage),
+            _fit(found),
+            _usage(found),
+        ],
         methods=_methods(found),
         citation=[
             f"The partwise developers. partwise {__version__}: non-negative matrix factorization "
@@ -127,18 +132,28 @@ def _summary(found: Findings) -> list[str]:
     ]
 
 
-def _coverage(found: Findings) -> Section:
-    coverage = found.coverage
+def coverage_section(model: Any, coverage: Coverage, *, least: float) -> Section:
+    """Return the part of a report that says how much of a model new features cover.
+
+    Parameters
+    ----------
+    model
+        The model.
+    coverage
+        What is covered.
+    least
+        Least share of each program that is asked for.
+    """
     table = pd.DataFrame(
         {"covered": coverage.programs},
         index=pd.Index(program_names(len(coverage.programs)), name="program"),
     )
     tables = []
     if coverage.missing:
-        weights = np.asarray(found.model.components_, np.float64)
+        weights = np.asarray(model.components_, np.float64)
         total = weights.sum(axis=1, keepdims=True)
         share = (weights / np.where(total > 0, total, 1.0)).max(axis=0)
-        missing = pd.Series(share, index=found.model.feature_names_in_).loc[list(coverage.missing)]
+        missing = pd.Series(share, index=model.feature_names_in_).loc[list(coverage.missing)]
         missing.index.name = "missing feature"
         heavy = missing.sort_values(ascending=False, kind="stable").head(_LISTED)
         tables = [
@@ -155,7 +170,7 @@ def _coverage(found: Findings) -> Section:
         ],
         [
             ReportFigure(
-                figures.coverage_bars(coverage.programs, least=found.options.min_coverage),
+                figures.coverage_bars(coverage.programs, least=least),
                 "How much of each program is covered",
                 "Share of a program's weight that is on features of the new table.",
                 f"Bars of {len(coverage.programs)} programs, from {100 * coverage.lowest:.1f} % to "
