@@ -10,7 +10,7 @@ import click
 
 from partwise.workflows.options import OptionSpec, specs
 
-__all__ = ["JobCommand", "flags_of", "options_from", "run_flags"]
+__all__ = ["JobCommand", "SectionOption", "flags_of", "option_of", "options_from", "run_flags"]
 
 T = TypeVar("T")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -46,7 +46,7 @@ def flags_of(options: type) -> Decorator:
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for spec in reversed(list(specs(options))):
-            command = _option(spec)(command)
+            command = option_of(spec)(command)
         return command
 
     return decorate
@@ -76,7 +76,8 @@ def run_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _option(spec: OptionSpec) -> Decorator:
+def option_of(spec: OptionSpec) -> Decorator:
+    """Return a decorator that gives a command one flag."""
     settings: dict[str, Any] = {"cls": SectionOption, "section": spec.section}
     text = spec.help
     if spec.kind is tuple:
@@ -85,7 +86,7 @@ def _option(spec: OptionSpec) -> Decorator:
         settings |= {
             "multiple": True,
             "callback": _split,
-            "metavar": "NAMES",
+            "metavar": "NAMES" if all(isinstance(v, str) for v in spec.default) else "NUMBERS",
             "default": spec.default,
         }
     elif spec.kind is bool:

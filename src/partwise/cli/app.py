@@ -82,6 +82,11 @@ app = LazyGroup(
             "cluster",
             "Cluster the cells of a neighbourhood table: NMF, neighbours, Leiden, report.",
         ),
+        "tune": (
+            "partwise.cli.tune",
+            "tune",
+            "Compare settings of cluster on a sample, and recommend one: stability, report.",
+        ),
         "factorize": (
             "partwise.cli.factorize",
             "factorize",

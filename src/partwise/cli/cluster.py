@@ -8,6 +8,8 @@ import click
 
 from partwise.cli._options import JobCommand, flags_of, options_from, run_flags
 from partwise.cli._run import job, show
+from partwise.cli._tuning import tuning_flags, tuning_options
+from partwise.cli.tune import run_tuning
 from partwise.workflows.cluster_options import ClusterOptions
 
 __all__ = ["cluster"]
@@ -16,6 +18,7 @@ __all__ = ["cluster"]
 @click.command(cls=JobCommand)
 @click.argument("input_file", metavar="INPUT")
 @flags_of(ClusterOptions)
+@tuning_flags
 @run_flags
 def cluster(input_file: str, **values: Any) -> None:
     """Cluster the cells of the table INPUT by the parts their neighbourhoods are made of.
@@ -25,6 +28,10 @@ def cluster(input_file: str, **values: Any) -> None:
     feature. The folder of --output-dir gets report.html, the tables of cells and factors, the
     model, and run.json.
     """
+    tuned = tuning_options(click.get_current_context(), ClusterOptions)
+    if tuned is not None:
+        run_tuning(input_file, tuned, values)
+        return
     options = options_from(ClusterOptions, values)
     with job(values) as progress:
         from partwise.workflows import cluster as run

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from partwise.workflows.rank_job import RankResult, rank
     from partwise.workflows.rank_options import RankOptions
     from partwise.workflows.simulate_job import SimulateOptions, simulate
+    from partwise.workflows.tune_job import TuneRun, tune
+    from partwise.workflows.tune_options import TuneOptions
     from partwise.workflows.warmup import warmup
 
 __all__ = [
@@ -36,12 +38,15 @@ __all__ = [
     "RankOptions",
     "RankResult",
     "SimulateOptions",
+    "TuneOptions",
+    "TuneRun",
     "cluster",
     "factorize",
     "programs",
     "project",
     "rank",
     "simulate",
+    "tune",
     "warmup",
 ]
 
@@ -63,6 +68,9 @@ _PUBLIC = {
     "rank": "rank_job",
     "project": "project_job",
     "simulate": "simulate_job",
+    "TuneOptions": "tune_options",
+    "TuneRun": "tune_job",
+    "tune": "tune_job",
     "warmup": "warmup",
 }
 

@@ -341,9 +341,9 @@ def _methods(found: TuneFindings) -> list[str]:
         + (f", in proportion from each {sample.by}," if sample.by else "")
     )
     return [
-        f"{drawn} with {p:,} features was clustered with partwise {__version__} at "
-        f"{grid.n_points} settings: {_listed(grid.n_components)} factors, "
-        f"{_listed(grid.n_neighbors)} neighbours and resolutions {_listed(grid.resolutions)}, with "
+        f"{drawn} with {p:,} features {'were' if sample.complete else 'was'} clustered with "
+        f"partwise {__version__} at {grid.n_points} settings: "
+        f"{_listed(grid.n_components)} factors, {_listed(grid.n_neighbors)} neighbours and resolutions {_listed(grid.resolutions)}, with "
         f"{options.n_replicates} replicates each (seed {options.seed}) that differ in the seeds of "
         "factorization, graph and clustering and in the cells drawn. Stability is the mean "
         "adjusted Rand index of pairs of replicates; the score is what remains of it beyond that "

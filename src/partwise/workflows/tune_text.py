@@ -110,9 +110,10 @@ def _stability(found: TuneFindings) -> Iterator[str]:
     grid, chosen = found.result.grid, found.result.recommendation
     at = (grid["n_components"] == chosen.n_components) & (grid["n_neighbors"] == chosen.n_neighbors)
     part = grid[at]
+    width = _width(grid)
     for row in part.to_dict("records"):
         yield (
-            f"  r={row['resolution']:g}  ARI={row['mean_ari']:.4f} ± {row['std_ari']:.4f}"
+            f"  r={row['resolution']:<{width}g}  ARI={row['mean_ari']:.4f} ± {row['std_ari']:.4f}"
             f"  null={row['null_ari']:.4f}  score={row['score']:.4f}"
         )
     yield ""
@@ -127,10 +128,16 @@ def _stability(found: TuneFindings) -> Iterator[str]:
 
 
 def _counts(found: TuneFindings) -> Iterator[str]:
+    width = _width(found.result.grid)
     for r, part in found.result.grid.groupby("resolution"):
         clusters = f"{int(part['n_clusters'].min()):>5}-{int(part['n_clusters'].max())}"
         sizes = f"{part['min_cluster_size'].min():.0f}-{part['min_cluster_size'].max():.0f}"
-        yield f"  r={r:g}  n_clusters={clusters}  min_size={sizes}"
+        yield f"  r={r:<{width}g}  n_clusters={clusters}  min_size={sizes}"
+
+
+def _width(grid: pd.DataFrame) -> int:
+    """Return the letters of the longest resolution."""
+    return max(len(f"{r:g}") for r in grid["resolution"])
 
 
 def _recommendation(found: TuneFindings) -> Iterator[str]:
