@@ -9,6 +9,9 @@ from partwise.workflows.options import command_line, specs
 CHANGED = {
     "id_columns": ("fov", "cell, id"),
     "features": ("CD*", "Ki 67"),
+    "subsample": "patient 1",
+    "subsample_fraction": 0.25,
+    "normalize_by_fov": True,
     "n_components": 6,
     "solver": "bpp",
     "batch_size": 64,

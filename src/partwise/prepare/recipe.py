@@ -59,6 +59,12 @@ class Recipe:
             If a step is unknown, or they stand in another order.
         """
         names = [str(step.get("step")) for step in steps]
+        if "normalize_by_fov" in names:
+            raise DataError(
+                "the model was fitted on values divided by the means of their fields of view "
+                "(normalize_by_fov), which takes all cells of each: only `partwise cluster` "
+                "can prepare new cells the same way"
+            )
         if names not in ([], ["normalize_total"], ["log1p"], ["normalize_total", "log1p"]):
             raise DataError(f"the preparation {names} is not known to this partwise: update it")
         target = next((float(s["target"]) for s in steps if s["step"] == "normalize_total"), None)

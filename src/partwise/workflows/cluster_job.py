@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,10 @@ from partwise.workflows.clock import Clock
 from partwise.workflows.cluster_control import compare_with_raw
 from partwise.workflows.cluster_files import write_tables
 from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.cluster_prepare import prepare_cells
 from partwise.workflows.cluster_report import build_report
-from partwise.workflows.cluster_resume import keep_fit, keep_rows
 from partwise.workflows.cluster_result import ClusterResult, Findings, numbers_of
+from partwise.workflows.cluster_resume import keep_fit, keep_rows
 from partwise.workflows.cluster_stages import (
     advice_after,
     advice_before,
@@ -34,7 +36,7 @@ from partwise.workflows.cluster_stages import (
     fit_table,
 )
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line
+from partwise.workflows.options import command_line, once
 from partwise.workflows.outputs import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ def cluster(
                 outputs = _write(found, folder, clock, command)
     return ClusterResult(
         input=Path(input),
-        n_cells=table.shape[0],
+        n_cells=found.table.shape[0],
         features=table.features,
         model=found.model,
         factorization=found.fit,
@@ -137,6 +139,7 @@ def _open(
     return open_table(
         input,
         id_columns=options.id_columns or None,
+        metadata=options.metadata,
         features=options.features or None,
         spool_dir=folder.staging,  # what does not fit into memory goes where there is room
         chunk_rows=options.chunksize,
@@ -149,18 +152,22 @@ def _find(
     table: Table, options: ClusterOptions, n_threads: int, clock: Clock, kept: Checkpoint
 ) -> Findings:
     """Run the stages that compute."""
-    told = [*table.notes, *advice_before(table, options)]
+    with clock.stage("prepare"):
+        table, prepared = prepare_cells(table, options)
+    told = [*table.notes, *prepared.notes, *advice_before(table, options)]
     with clock.stage("factorize") as stage, warnings.catch_warnings():
         # what estimators warn of is said by the status of the fit, in the report and at the end
         warnings.simplefilter("ignore")
         model, usage = keep_fit(kept, lambda: fit_table(table, options, n_threads, stage))
+        model.preparation_ = prepared.steps
     with clock.stage("cluster"):
         # usage has no scale of its own and, with more factors than features, is not determined;
         # distances between reconstructions are
         space = clustering_space(usage, model.components_)
         rows = keep_rows(
             kept,
-            lambda: cluster_rows(
+            partial(
+                cluster_rows,
                 space,
                 n_neighbors=options.n_neighbors,
                 resolution=options.resolution,
@@ -177,6 +184,7 @@ def _find(
     warn_of(clock, [*told, *advice_after(model.result_, rows)])
     return Findings(
         table=table,
+        prepared=prepared,
         options=options,
         model=model,
         fit=model.result_,
@@ -196,10 +204,11 @@ def _resolved(options: ClusterOptions, model: Any, table: Table, n_threads: int)
     used = dataclasses.asdict(options)
     used["id_columns"] = list(table.ids.columns)
     used["features"] = list(options.features) or "all but the id columns"
+    used["subsample_fraction"] = options.sample_share
     used["max_iter"], used["tol"] = model.max_iter, model.tol
     used["batch_size"] = options.batch_rows if options.solver == "minibatch" else None
     used["threads"] = n_threads
-    return used
+    return {name: value for name, value in used.items() if name not in once(options)}
 
 
 def _write(found: Findings, folder: RunFolder, clock: Clock, command: str) -> dict[str, Path]:

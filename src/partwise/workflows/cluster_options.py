@@ -14,6 +14,17 @@ from partwise.workflows.cluster_extra_options import (
     subsample_fraction_option,
     subsample_option,
 )
+from partwise.workflows.cluster_tissue_options import (
+    LEAST_COVERAGE,
+    allow_option,
+    by_option,
+    check_tissue,
+    compare_option,
+    map_fovs_option,
+    maps_option,
+    min_coverage_option,
+    model_option,
+)
 from partwise.workflows.options import check_choice, check_number, check_whole, option
 from partwise.workflows.shared_options import (
     features_option,
@@ -79,13 +90,25 @@ class ClusterOptions:
         Column (fov, batch, patient) by which a random sample of the cells is stratified; None means
         all cells.
     subsample_fraction
-        Share of the cells to draw; None means a tenth if `subsample` is given.
+        Share of the cells to draw; None means a tenth if `subsample` is given, else all. Without
+        `subsample` the sample is a plain random one.
     normalize_by_fov
         Divide each feature by its mean over the cells of the same field of view.
     formats
         Formats of the table of cells; CSV is always written, the others beside it.
     umap
         Draw the embedding by UMAP in place of PCA.
+    model
+        Model file of an earlier run, or its folder, to whose niches the cells are assigned; None
+        finds new ones.
+    min_coverage, allow
+        With `model`: least share of each factor's weight that must be on features that are there
+        (None means 0.5), and whether a lower one is only warned of.
+    compare, by
+        Columns of the groups whose fractions of clusters are compared, and of the patients who are
+        in them.
+    maps, map_fovs
+        How many fields of view to draw (None means 12), or which.
     resume
         Go on where a run that was interrupted or killed left off.
     threads
@@ -158,6 +181,13 @@ class ClusterOptions:
         help="Leiden resolution; higher values give more clusters.",
         section=_GRAPH,
     )
+    model: str | os.PathLike[str] | None = model_option()
+    min_coverage: float | None = min_coverage_option()
+    allow: bool = allow_option()
+    compare: str | None = compare_option()
+    by: str | None = by_option()
+    maps: int | None = maps_option()
+    map_fovs: tuple[str, ...] = map_fovs_option()
     output_dir: str | os.PathLike[str] = output_dir_option("results")
     formats: tuple[str, ...] = formats_option("the table of cells", FORMATS)
     umap: bool = option(
@@ -183,7 +213,7 @@ class ClusterOptions:
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values that cannot be used."""
-        for name in ("id_columns", "features", "formats"):
+        for name in ("id_columns", "features", "formats", "map_fovs"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
         object.__setattr__(self, "output_dir", os.fspath(self.output_dir))
         for name in ("n_components", "n_neighbors", "chunksize"):
@@ -200,17 +230,27 @@ class ClusterOptions:
         for name in self.formats:
             check_choice("format", name, FORMATS)
         check_sample(self)
+        if self.model is not None:
+            object.__setattr__(self, "model", os.fspath(self.model))
+        check_tissue(self)
 
     @property
-    def sample_share(self) -> float:
-        """Share of the cells that a sample takes, resolved."""
-        return SAMPLE_SHARE if self.subsample_fraction is None else self.subsample_fraction
+    def sample_share(self) -> float | None:
+        """Share of the cells that a sample takes, resolved; None means all cells, no sample."""
+        if self.subsample_fraction is None:
+            return None if self.subsample is None else SAMPLE_SHARE
+        return self.subsample_fraction
 
     @property
     def metadata(self) -> tuple[str, ...]:
         """Columns that describe cells and are named by an option."""
         named = [self.subsample, "fov" if self.normalize_by_fov else None]
         return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    @property
+    def least_coverage(self) -> float:
+        """Least share of each factor that new features cover, resolved."""
+        return LEAST_COVERAGE if self.min_coverage is None else self.min_coverage
 
     @property
     def batch_rows(self) -> int:

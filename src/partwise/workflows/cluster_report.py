@@ -71,6 +71,7 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
         warnings=found.warnings,
         summary=_summary(found),
         sections=[
+            *_cells(found),
             _factors(found),
             _clusters(found),
             _control(found),
@@ -134,6 +135,16 @@ def _summary(found: Findings) -> list[str]:
             else "The two differ: look at the control below before choosing one of them."
         ),
     ]
+
+
+def _cells(found: Findings) -> list[Section]:
+    prepared = found.prepared
+    if not prepared.sentences:
+        return []
+    tables = []
+    if prepared.strata is not None:
+        tables = [ReportTable(prepared.strata, "Cells of each stratum, and how many were drawn")]
+    return [Section("Cells", prepared.sentences, tables=tables)]
 
 
 def _factors(found: Findings) -> Section:
@@ -328,6 +339,7 @@ def _methods(found: Findings) -> list[str]:
     options, rows, fit = found.options, found.rows, found.fit
     recall = "exact" if rows.recall >= 1 else f"approximate, recall {rows.recall:.3f} on a sample"
     return [
+        *found.prepared.sentences,
         f"A table of {n:,} cells and {p:,} features was factorized into {fit.programs.shape[0]} "
         f"non-negative factors with partwise {__version__} (solver {options.solver}, start "
         f"{options.init}, seed {options.seed}); the relative error of the fit is "
@@ -337,5 +349,5 @@ def _methods(found: Findings) -> list[str]:
         f"neighbours ({rows.method}, {recall}) and clustered by the Leiden algorithm "
         f"(modularity, resolution {options.resolution:g} relative to the length of the graph's "
         f"links, {rows.clustering.resolution:.3g} in its own terms), which gave "
-        f"{rows.clustering.n_clusters} clusters."
+        f"{rows.clustering.n_clusters} clusters.",
     ]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from partwise.results import Factorization
     from partwise.workflows.cluster_control import Control
     from partwise.workflows.cluster_options import ClusterOptions
+    from partwise.workflows.cluster_prepare import Preparation
 
 __all__ = ["ClusterResult", "Findings", "numbers_of"]
 
@@ -30,6 +31,7 @@ class Findings:
     """What the stages of a run found, for the files and the report."""
 
     table: Table
+    prepared: Preparation
     options: ClusterOptions
     model: Any
     fit: Factorization
@@ -157,4 +159,5 @@ def numbers_of(found: Findings) -> dict[str, Any]:
         "neighbor_method": found.rows.method,
         "neighbor_recall": found.rows.recall,
         "control": found.control.summary,
+        **found.prepared.summary,
     }
