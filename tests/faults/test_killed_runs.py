@@ -24,8 +24,10 @@ def fingerprint(folder):
     }
 
 
-def hidden(folder):
-    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+def hidden(folder, *, kept=False):
+    """Return hidden names; with `kept`, but for what `--resume` goes on with."""
+    names = [path.name for path in folder.iterdir() if path.name.startswith(".")]
+    return [name for name in names if not (kept and name.startswith(".partwise-state-"))]
 
 
 def start(table, folder, *arguments, preexec=None):
@@ -105,7 +107,11 @@ def test_interrupted(finished, small_table, number, code, text, file):
     assert text in err
     assert "Traceback" not in err
     assert fingerprint(folder) == before
-    assert hidden(folder) == []
+    assert hidden(folder, kept=True) == []
+    if file != "lock":  # the work is done: Ctrl-C says how to go on with it
+        assert f"go on with: partwise cluster {small_table}" in err
+        assert err.rstrip().endswith("--resume")
+        assert hidden(folder) == [".partwise-state-cluster"]
 
 
 def test_files_that_may_not_grow(finished, small_table):
@@ -123,7 +129,7 @@ def test_files_that_may_not_grow(finished, small_table):
     assert "cannot write" in err
     assert "Traceback" not in err
     assert fingerprint(folder) == before
-    assert hidden(folder) == []
+    assert hidden(folder, kept=True) == []
 
 
 def test_interrupted_factorization(small_table, tmp_path):

@@ -348,3 +348,15 @@ def test_every_option_says_what_depends_on_it():
         "resolution": 0.1,
         "names": ["a"],
     }
+
+
+def test_a_unit_that_was_being_written_does_not_count(run):
+    place = run.folder / ".partwise-state-cluster"
+    place.mkdir()
+    (place / ".partwise-1-ab-0.unit").write_text("half")
+    context, told = run(resume=True)
+    with context as kept:
+        assert kept.n_units == 0
+    assert "nothing to resume" in told.texts[0]
+    interrupted(run()[0])
+    assert list(run.folder.iterdir()) == []

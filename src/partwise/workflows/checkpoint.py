@@ -32,6 +32,7 @@ __all__ = ["Checkpoint", "open_checkpoint"]
 
 _PREFIX = f"{TEMPORARY_PREFIX}state-"
 _LOCK, _STATE, _UNIT = "lock", "state.json", ".unit"
+_UNITS = f"[!.]*{_UNIT}"  # not those that are being written
 _KINDS = "biufcSU"  # plain values: no objects, so nothing in a file can run code
 _LONGEST_HEADER = 2**26
 
@@ -71,7 +72,7 @@ class Checkpoint:
     @property
     def n_units(self) -> int:
         """Units that are kept."""
-        return 0 if self._folder is None else len(list(self._folder.glob(f"*{_UNIT}")))
+        return 0 if self._folder is None else len(list(self._folder.glob(_UNITS)))
 
     def get(self, key: str) -> Arrays | None:
         """Return the arrays of a unit; None if it is not kept or its file is damaged.
@@ -182,7 +183,7 @@ def open_checkpoint(
         yield kept
         _remove(place)
     except BaseException as error:
-        if any(place.glob(f"*{_UNIT}")):
+        if any(place.glob(_UNITS)):
             error.add_note(f"what was done is kept; go on with: {record.command} --resume")
         else:
             _remove(place)
@@ -195,7 +196,7 @@ def _settle(place: Path, identity: Identity, resume: bool, progress: Progress) -
     """Decide what becomes of what is there, and tell."""
     for leftover in place.glob(f"{TEMPORARY_PREFIX}*"):
         leftover.unlink(missing_ok=True)
-    there = any(place.glob(f"*{_UNIT}"))
+    there = any(place.glob(_UNITS))
     if not there:
         _clear(place)
         if resume:
@@ -221,7 +222,7 @@ def _settle(place: Path, identity: Identity, resume: bool, progress: Progress) -
             f"the state in {place.parent} cannot be resumed ({'; '.join(different)}): starting anew"
         )
         return
-    n = len(list(place.glob(f"*{_UNIT}")))
+    n = len(list(place.glob(_UNITS)))
     parts = "1 part" if n == 1 else f"{n:,} parts"
     progress.info(f"resuming: {parts} of the work done already")
 
@@ -272,7 +273,7 @@ def _lock(file: BinaryIO) -> bool:
 
 def _clear(place: Path) -> None:
     """Remove units, the description last: without it no unit counts."""
-    for path in sorted(place.glob(f"*{_UNIT}")):
+    for path in sorted(place.glob(_UNITS)):
         path.unlink(missing_ok=True)
     (place / _STATE).unlink(missing_ok=True)
 

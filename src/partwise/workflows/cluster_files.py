@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 from partwise.io import save_model
@@ -50,7 +53,7 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
         *write_csv(path["clusters"], cells, identifiers=ids, n_threads=n_threads, chunk_rows=rows),
         *write_csv(path["basis"], _basis_columns(found), identifiers=["cell_type"]),
     ]
-    save_model(found.model, path["model"], feature_names=found.table.features)
+    save_model(_timeless(found.model), path["model"], feature_names=found.table.features)
     if "parquet" in found.options.formats:
         name = f"{stem}_nmf_leiden_clusters.parquet"
         notes += write_parquet(folder.path(name), cells, chunk_rows=rows)
@@ -67,6 +70,16 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
         )
         written["h5ad"] = (name, "table, clusters and factors for scverse tools")
     return written, notes
+
+
+def _timeless(model: Any) -> Any:
+    """Return a model whose fit took no known time: the same data and seed give the same file.
+
+    How long it took is in run.json.
+    """
+    copied = copy.copy(model)
+    copied.result_ = dataclasses.replace(model.result_, wall_time=math.nan)
+    return copied
 
 
 def _cell_columns(found: Findings) -> dict[str, Any]:

@@ -23,6 +23,7 @@ __all__ = [
     "check_number",
     "check_whole",
     "command_line",
+    "once",
     "option",
     "specs",
 ]
@@ -135,6 +136,11 @@ def command_line(command: str, input: str, options: Any) -> str:
         elif spec.kind is not bool:
             words.append(str(value))
     return shlex.join(words)
+
+
+def once(options: Any) -> frozenset[str]:
+    """Return the names of the options that belong to one call: neither repeated nor recorded."""
+    return frozenset(spec.name for spec in specs(type(options)) if spec.matters == "once")
 
 
 def check_whole(name: str, value: Any, *, least: int) -> None:

@@ -1,0 +1,64 @@
+"""What the cluster job keeps gives the same files as what it computes."""
+
+import pytest
+
+from partwise.workflows import cluster
+from partwise.workflows.cluster_options import SOLVERS
+
+
+def _stop(*arguments, **named):
+    raise KeyboardInterrupt
+
+
+def _never(*arguments, **named):
+    raise AssertionError("this was kept, and need not be done again")
+
+
+def files(folder):
+    unequal = {"run.json", "report.html"}  # times; test_resume compares the rest of the report
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name not in unequal}
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_resumed_files_are_equal(small_table, tmp_path, monkeypatch, solver):
+    settings = {"n_components": 4, "solver": solver, "max_iter": 20}
+    cluster(small_table, output_dir=tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr("partwise.workflows.cluster_job.compare_with_raw", _stop)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            cluster(small_table, output_dir=tmp_path / "part", **settings)
+    assert "--resume" in caught.value.__notes__[0]
+    with monkeypatch.context() as patch:
+        patch.setattr("partwise.workflows.cluster_job.fit_table", _never)
+        patch.setattr("partwise.workflows.cluster_job.cluster_rows", _never)
+        result = cluster(small_table, output_dir=tmp_path / "part", resume=True, **settings)
+    assert files(tmp_path / "part") == files(tmp_path / "whole")
+    assert result.factorization.wall_time > 0
+    assert [p for p in (tmp_path / "part").iterdir() if p.name.startswith(".")] == []
+
+
+def test_damaged_units_are_done_again(small_table, tmp_path, monkeypatch, caplog):
+    cluster(small_table, output_dir=tmp_path / "whole", n_components=4)
+    with monkeypatch.context() as patch:
+        patch.setattr("partwise.workflows.cluster_job.compare_with_raw", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            cluster(small_table, output_dir=tmp_path / "part", n_components=4)
+    units = list(tmp_path.glob("part/.partwise-state-cluster/*.unit"))
+    for path in units:
+        path.write_bytes(path.read_bytes()[:-3])
+    cluster(small_table, output_dir=tmp_path / "part", n_components=4, resume=True)
+    assert len(units) == 2
+    assert caplog.text.count("is damaged") == 2
+    assert files(tmp_path / "part") == files(tmp_path / "whole")
+
+
+def test_other_options_start_anew(small_table, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("partwise.workflows.cluster_job.compare_with_raw", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            cluster(small_table, output_dir=tmp_path, n_components=4)
+    with monkeypatch.context() as patch:
+        patch.setattr("partwise.workflows.cluster_job.fit_table", _never)
+        with pytest.raises(AssertionError, match="need not be done again"):
+            cluster(small_table, output_dir=tmp_path, n_components=5, resume=True)
+    assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
