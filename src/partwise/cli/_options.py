@@ -85,6 +85,7 @@ def option_of(spec: OptionSpec) -> Decorator:
         text += f"{choices} Separate by commas, or repeat."
         settings |= {
             "multiple": True,
+            "type": str,
             "callback": _split,
             "metavar": "NAMES" if all(isinstance(v, str) for v in spec.default) else "NUMBERS",
             "default": spec.default,
