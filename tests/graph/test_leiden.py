@@ -10,6 +10,7 @@ from partwise.graph import (
     Graph,
     _leiden_graph,
     _leiden_moves,
+    _leiden_run,
     canonical_labels,
     connectivities,
     graph_from_matrix,
@@ -120,10 +121,11 @@ def test_no_single_move_gains_once_moving_has_ended(seed):
     matrix = random_graph(seed, n=40)
     _, arrays, _, strength = kernel_arrays(matrix)
     labels = np.arange(40, dtype=np.int32)
-    order = _leiden_moves.node_order(40, 8, state(seed))
     # A move changes what distant nodes gain, too; the queue calls back neighbours only.
-    while _leiden_moves.local_move(*arrays, strength, 1.0 / strength.sum(), labels, order) > 0:
-        pass
+    gain = 1.0
+    while gain > 0:
+        order = _leiden_moves.node_order(40, 8, state(seed))
+        gain = _leiden_moves.local_move(*arrays, strength, 1.0 / strength.sum(), labels, order)
     best = reference_quality(matrix, labels, 1.0)
     for node, target in itertools.product(range(40), [*np.unique(labels), 99]):
         moved = labels.copy()
@@ -131,31 +133,34 @@ def test_no_single_move_gains_once_moving_has_ended(seed):
         assert reference_quality(matrix, moved, 1.0) <= best + 1e-12
 
 
+@pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("seed", range(8))
-def test_refinement_stays_inside_communities_and_aggregation_preserves(seed):
-    _, arrays, loops, strength = kernel_arrays(random_graph(seed, n=120))
+def test_refinement_stays_inside_communities_and_aggregation_preserves(seed, weighted):
+    matrix = random_graph(seed, n=120, weighted=weighted)
+    _, arrays, loops, strength = kernel_arrays(matrix)
     gamma = 1.0 / strength.sum()
+    level = _leiden_run.Level(*arrays, loops, strength, not weighted)
     labels = np.arange(120, dtype=np.int32)
-    order = _leiden_moves.node_order(120, 16, state(seed))
-    _leiden_moves.local_move(*arrays, strength, gamma, labels, order)
+    level.move(gamma, labels, state(seed))
     count = _leiden_graph.renumber(labels)
-    parts = _leiden_moves.refine(*arrays, strength, gamma, labels, count, order)
-    n_parts = _leiden_graph.renumber(parts)
+    parts, n_parts = level.refine(gamma, labels, count, state(seed), 1)
     pairs = set(zip(parts.tolist(), labels.tolist(), strict=True))
     assert len(pairs) == n_parts
-
-    indptr, indices, weights, new_loops, sizes = _leiden_graph.aggregate(
-        *arrays, loops, strength, parts, n_parts
+    whole = _leiden_graph.objective_value(
+        *arrays, loops, strength, gamma, np.arange(120, dtype="i4")
     )
-    assert sizes.sum() == pytest.approx(strength.sum(), rel=1e-14)
-    summed = np.array([weights[a:b].sum() for a, b in itertools.pairwise(indptr)])
-    assert summed + 2 * new_loops == pytest.approx(sizes, rel=1e-12)
+    cut = _leiden_graph.objective_value(*arrays, loops, strength, gamma, parts)
+    assert cut >= whole  # each merger gains
+
+    upper = level.aggregate(parts, n_parts, 1)
+    assert upper.sizes.sum() == pytest.approx(strength.sum(), rel=1e-14)
+    summed = np.array([upper.weights[a:b].sum() for a, b in itertools.pairwise(upper.indptr)])
+    assert summed + 2 * upper.loops == pytest.approx(upper.sizes, rel=1e-12)
+    assert upper.weights.dtype == (np.float64 if weighted else np.float32)
     community = np.empty(n_parts, np.int32)
     community[parts] = labels
     here = _leiden_graph.objective_value(*arrays, loops, strength, gamma, labels)
-    there = _leiden_graph.objective_value(
-        indptr, indices, weights, new_loops, sizes, gamma, community
-    )
+    there = _leiden_graph.objective_value(*upper.links, upper.loops, upper.sizes, gamma, community)
     assert there == pytest.approx(here, rel=1e-12)
 
 

@@ -6,7 +6,11 @@ With links counted from both ends, the objective of a partition is
 
 where E_c is the weight inside c (each edge twice, each self-loop twice) and K_c the sum of the
 nodes' sizes: strengths and gamma = resolution / (total strength) for modularity, node sizes and
-gamma = resolution for the constant Potts model. An empty weight array means weight one everywhere.
+gamma = resolution for the constant Potts model. An empty weight array means weight one everywhere,
+an empty array of loops none.
+
+Kernels with `first` and `last` do a range of groups, so that several threads can share the work: a
+group's result depends on nothing but the group.
 """
 
 from __future__ import annotations
@@ -19,7 +23,10 @@ import numpy.typing as npt
 from partwise.graph._jit import jit
 
 __all__ = [
-    "aggregate",
+    "count_links",
+    "group_sizes",
+    "join_links",
+    "members_of",
     "objective_value",
     "renumber",
     "split_components",
@@ -37,8 +44,10 @@ def strengths(
 ) -> FloatVector:
     """Sum the weights at each node; a self-loop counts twice."""
     n = indptr.shape[0] - 1
-    result = 2.0 * loops
+    result = np.zeros(n)
     for i in range(n):
+        if loops.shape[0] > 0:
+            result[i] = 2.0 * loops[i]
         if weights.shape[0] == 0:
             result[i] += indptr[i + 1] - indptr[i]
         else:
@@ -63,7 +72,8 @@ def objective_value(
     totals = np.zeros(n)
     for i in range(n):
         totals[labels[i]] += sizes[i]
-        inside += 2.0 * loops[i]
+        if loops.shape[0] > 0:
+            inside += 2.0 * loops[i]
         for e in range(indptr[i], indptr[i + 1]):
             if labels[indices[e]] == labels[i]:
                 inside += 1.0 if weights.shape[0] == 0 else weights[e]
@@ -88,71 +98,93 @@ def renumber(labels: IntVector) -> int:
 
 
 @jit
-def _members(parts: IntVector, n_parts: int) -> tuple[LongVector, IntVector]:
-    """List the nodes of each part: bounds and nodes."""
-    bounds = np.zeros(n_parts + 1, np.int64)
-    for s in parts:
-        bounds[s + 1] += 1
-    for s in range(n_parts):
-        bounds[s + 1] += bounds[s]
-    position = bounds[:-1].copy()
-    nodes = np.empty(parts.shape[0], np.int32)
-    for i in range(parts.shape[0]):
-        nodes[position[parts[i]]] = i
-        position[parts[i]] += 1
+def group_sizes(labels: IntVector, sizes: FloatVector, n_groups: int) -> FloatVector:
+    """Summed size of each group."""
+    totals = np.zeros(n_groups)
+    for i in range(labels.shape[0]):
+        totals[labels[i]] += sizes[i]
+    return totals
+
+
+@jit
+def members_of(labels: IntVector, n_groups: int, order: IntVector) -> tuple[LongVector, IntVector]:
+    """List the nodes of each group, in the given order, or increasing if it is empty."""
+    n = labels.shape[0]
+    bounds = np.zeros(n_groups + 1, np.int64)
+    for c in labels:
+        bounds[c + 1] += 1
+    for c in range(n_groups):
+        bounds[c + 1] += bounds[c]
+    filled = np.zeros(n_groups, np.int32)
+    nodes = np.empty(n, np.int32)
+    for t in range(n):
+        i = t if order.shape[0] == 0 else order[t]
+        c = labels[i]
+        nodes[bounds[c] + filled[c]] = i
+        filled[c] += 1
     return bounds, nodes
 
 
 @jit
-def _count_links(
+def count_links(
     indptr: LongVector,
     indices: IntVector,
+    weights: npt.NDArray[Any],
     parts: IntVector,
     bounds: LongVector,
     nodes: IntVector,
-) -> LongVector:
-    """Row pointer of the graph between parts."""
-    n_parts = bounds.shape[0] - 1
-    seen = np.full(n_parts, -1, np.int32)
-    pointer = np.zeros(n_parts + 1, np.int64)
-    for s in range(n_parts):
+    pointer: LongVector,
+    first: int,
+    last: int,
+) -> float:
+    """Write how many parts some parts are linked with; returns the largest weight of all links."""
+    seen = np.full(bounds.shape[0] - 1, -1, np.int32)
+    most = 0.0
+    for s in range(first, last):
         count = 0
+        weight = 0.0
         for t in range(bounds[s], bounds[s + 1]):
             i = nodes[t]
             for e in range(indptr[i], indptr[i + 1]):
                 other = parts[indices[e]]
-                if other != s and seen[other] != s:
-                    seen[other] = s
-                    count += 1
-        pointer[s + 1] = pointer[s] + count
-    return pointer
+                if other != s:
+                    weight += 1.0 if weights.shape[0] == 0 else weights[e]
+                    if seen[other] != s:
+                        seen[other] = s
+                        count += 1
+        pointer[s + 1] = count
+        most = max(most, weight)
+    return most
 
 
 @jit
-def aggregate(
+def join_links(
     indptr: LongVector,
     indices: IntVector,
     weights: npt.NDArray[Any],
     loops: FloatVector,
     sizes: FloatVector,
     parts: IntVector,
-    n_parts: int,
-) -> tuple[LongVector, IntVector, FloatVector, FloatVector, FloatVector]:
-    """Make each part a node: indptr, indices, weights, self-loops and sizes of the new graph."""
-    bounds, nodes = _members(parts, n_parts)
-    pointer = _count_links(indptr, indices, parts, bounds, nodes)
-    new_indices = np.empty(pointer[n_parts], np.int32)
-    new_weights = np.empty(pointer[n_parts], np.float64)
-    new_loops = np.zeros(n_parts)
-    new_sizes = np.zeros(n_parts)
-    place = np.full(n_parts, -1, np.int64)
-    for s in range(n_parts):
+    bounds: LongVector,
+    nodes: IntVector,
+    pointer: LongVector,
+    new_indices: IntVector,
+    new_weights: npt.NDArray[Any],
+    new_loops: FloatVector,
+    new_sizes: FloatVector,
+    first: int,
+    last: int,
+) -> None:
+    """Make some parts nodes: sums the links between parts, turns those inside into a self-loop."""
+    place = np.full(bounds.shape[0] - 1, -1, np.int64)
+    for s in range(first, last):
         filled = pointer[s]
         inside = 0.0
         for t in range(bounds[s], bounds[s + 1]):
             i = nodes[t]
             new_sizes[s] += sizes[i]
-            new_loops[s] += loops[i]
+            if loops.shape[0] > 0:
+                new_loops[s] += loops[i]
             for e in range(indptr[i], indptr[i + 1]):
                 other = parts[indices[e]]
                 weight = 1.0 if weights.shape[0] == 0 else np.float64(weights[e])
@@ -166,7 +198,6 @@ def aggregate(
                     new_weights[filled] = weight
                     filled += 1
         new_loops[s] += 0.5 * inside
-    return pointer, new_indices, new_weights, new_loops, new_sizes
 
 
 @jit

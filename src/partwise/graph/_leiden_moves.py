@@ -60,6 +60,15 @@ def node_order(n: int, block: int, state: npt.NDArray[np.uint64]) -> IntVector:
 
 
 @inline
+def _largest_degree(indptr: LongVector) -> int:
+    """Most links of any node."""
+    most = 0
+    for i in range(indptr.shape[0] - 1):
+        most = max(most, indptr[i + 1] - indptr[i])
+    return most
+
+
+@inline
 def _gather(
     node: Any,
     indptr: LongVector,
@@ -197,15 +206,15 @@ def local_move(
     """Move single nodes between communities, in place; returns the gain of the objective.
 
     Nodes wait in a queue, at first all of them in the given order; a move calls back the
-    neighbours that stayed behind. It ends when nobody waits.
+    neighbours that stayed behind. It ends when nobody waits. The order is used up as the queue.
     """
     n = indptr.shape[0] - 1
     totals, members, empty, n_empty = _occupancy(labels, sizes)
-    queue = order.copy()
+    queue = order
     waiting = np.ones(n, np.uint8)
     head, length = 0, n
     links = np.zeros(n)
-    touched = np.empty(n, np.int32)
+    touched = np.empty(_largest_degree(indptr), np.int32)
     total_gain = 0.0
     while length > 0:
         node = queue[head]
@@ -227,17 +236,19 @@ def local_move(
     return total_gain
 
 
-@jit
+@inline
 def _inner_links(
-    indptr: LongVector, indices: IntVector, weights: npt.NDArray[Any], labels: IntVector
-) -> FloatVector:
-    """Weight from each node to the rest of its community."""
-    n = indptr.shape[0] - 1
-    result = np.zeros(n)
-    for i in range(n):
-        for e in range(indptr[i], indptr[i + 1]):
-            if labels[indices[e]] == labels[i]:
-                result[i] += 1.0 if weights.shape[0] == 0 else weights[e]
+    node: Any,
+    indptr: LongVector,
+    indices: IntVector,
+    weights: npt.NDArray[Any],
+    labels: IntVector,
+) -> float:
+    """Weight from a node to the rest of its community."""
+    result = 0.0
+    for e in range(indptr[node], indptr[node + 1]):
+        if labels[indices[e]] == labels[node]:
+            result += 1.0 if weights.shape[0] == 0 else weights[e]
     return result
 
 
@@ -273,26 +284,32 @@ def refine(
     sizes: FloatVector,
     gamma: float,
     labels: IntVector,
-    n_communities: int,
-    order: IntVector,
-) -> IntVector:
-    """Cut each community into well-connected parts; returns the part of each node.
+    totals: FloatVector,
+    bounds: LongVector,
+    nodes: IntVector,
+    parts: IntVector,
+    part_sizes: FloatVector,
+    outer: FloatVector,
+    alone: npt.NDArray[np.uint8],
+    links: FloatVector,
+    first: int,
+    last: int,
+) -> None:
+    """Cut communities first..last into well-connected parts, in place.
 
-    Every node starts alone. A node that is still alone and well connected to its community joins
-    the well-connected part of that community that gains most.
+    Every node starts alone (`parts` are numbers of nodes, `part_sizes` their sizes, `alone` one,
+    `links` zero). A node that is still alone and well connected to its community joins the
+    well-connected part of that community that gains most. Communities do not see each other.
     """
-    n = indptr.shape[0] - 1
-    community_sizes = np.zeros(n_communities)
-    for i in range(n):
-        community_sizes[labels[i]] += sizes[i]
-    outer = _inner_links(indptr, indices, weights, labels)
-    parts = np.arange(n).astype(np.int32)
-    part_sizes = sizes.copy()
-    alone = np.ones(n, np.uint8)
-    links = np.zeros(n)
-    touched = np.empty(n, np.int32)
-    for i in order:
-        total = community_sizes[labels[i]]
+    degree = 0
+    for t in range(bounds[first], bounds[last]):
+        i = nodes[t]
+        outer[i] = _inner_links(i, indptr, indices, weights, labels)
+        degree = max(degree, indptr[i + 1] - indptr[i])
+    touched = np.empty(degree, np.int32)
+    for t in range(bounds[first], bounds[last]):
+        i = nodes[t]
+        total = totals[labels[i]]
         if alone[i] == 0 or outer[i] < gamma * sizes[i] * (total - sizes[i]):
             continue
         count = 0
@@ -310,6 +327,5 @@ def refine(
             parts[i] = s
             alone[i] = 0
             alone[s] = 0
-        for t in range(count):
-            links[touched[t]] = 0.0
-    return parts
+        for j in range(count):
+            links[touched[j]] = 0.0

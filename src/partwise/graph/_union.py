@@ -1,7 +1,7 @@
 """The union of neighbour lists and their reverse, in compressed rows, by several threads.
 
 What node i lists is there already; what it lacks are the nodes that list i without being listed
-back. These are found for many rows at a time, put in order by one thread, and merged into the rows.
+back. These entries are marked by all threads, collected by one, and merged into the rows by all.
 """
 
 from __future__ import annotations
@@ -35,38 +35,40 @@ def contains(lists: Lists, row: int, value: int) -> bool:
 
 
 @jit
-def _one_way(lists: Lists, start: int, stop: int) -> tuple[IntVector, IntVector]:
-    """Links of some rows to nodes that do not list them: ends and rows, rows increasing."""
-    k = lists.shape[1]
-    ends = np.empty((stop - start) * k, np.int32)
-    rows = np.empty((stop - start) * k, np.int32)
-    count = 0
+def _mark(lists: Lists, one_way: npt.NDArray[np.bool_], start: int, stop: int) -> None:
+    """Mark the entries of some rows whose node does not list the row."""
     for i in range(start, stop):
+        for j in range(lists.shape[1]):
+            one_way[i, j] = not contains(lists, lists[i, j], i)
+
+
+@jit
+def _count(lists: Lists, one_way: npt.NDArray[np.bool_]) -> LongVector:
+    """Where the nodes begin and end that list a node without being listed back."""
+    n, k = lists.shape
+    bounds = np.zeros(n + 1, np.int64)
+    for i in range(n):
         for j in range(k):
-            other = lists[i, j]
-            if not contains(lists, other, i):
-                ends[count] = other
-                rows[count] = i
-                count += 1
-    return ends[:count].copy(), rows[:count].copy()
+            if one_way[i, j]:
+                bounds[lists[i, j] + 1] += 1
+    for i in range(n):
+        bounds[i + 1] += bounds[i]
+    return bounds
 
 
 @jit
-def _count(ends: IntVector, pointer: LongVector) -> None:
-    """Add the number of links that come in at node i to pointer[i + 1]."""
-    for other in ends:
-        pointer[other + 1] += 1
-
-
-@jit
-def _place(
-    ends: IntVector, rows: IntVector, filled: IntVector, bounds: LongVector, incoming: IntVector
-) -> None:
-    """Append each row to those that come in at the other end."""
-    for t in range(ends.shape[0]):
-        other = ends[t]
-        incoming[bounds[other] + filled[other]] = rows[t]
-        filled[other] += 1
+def _place(lists: Lists, one_way: npt.NDArray[np.bool_], bounds: LongVector) -> IntVector:
+    """List them, increasing."""
+    n, k = lists.shape
+    incoming = np.empty(bounds[n], np.int32)
+    filled = np.zeros(n, np.int32)
+    for i in range(n):
+        for j in range(k):
+            if one_way[i, j]:
+                other = lists[i, j]
+                incoming[bounds[other] + filled[other]] = i
+                filled[other] += 1
+    return incoming
 
 
 @jit
@@ -117,18 +119,13 @@ def union_of_lists(lists: Lists, n_threads: int) -> tuple[LongVector, IntVector]
     n, k = lists.shape
     edges = [*range(0, n, _ROWS), n]
     spans = list(pairwise(edges))
-    found = run_tasks(n_threads, [partial(_one_way, lists, a, b) for a, b in spans])
-    bounds = np.zeros(n + 1, np.int64)
-    for ends, _ in found:
-        _count(ends, bounds)
-    np.cumsum(bounds, out=bounds)
-    incoming = np.empty(int(bounds[-1]), np.int32)
-    filled = np.zeros(n, np.int32)
-    found.reverse()
-    while found:  # each is given back as soon as it is placed
-        _place(*found.pop(), filled, bounds, incoming)
-    del filled
+    one_way = np.empty((n, k), np.bool_)
+    run_tasks(n_threads, [partial(_mark, lists, one_way, a, b) for a, b in spans])
+    bounds = _count(lists, one_way)
+    incoming = _place(lists, one_way, bounds)
+    del one_way
     union = np.empty(n * k + incoming.shape[0], np.int32)
     run_tasks(n_threads, [partial(_merge, lists, bounds, incoming, union, a, b) for a, b in spans])
-    bounds += np.arange(0, (n + 1) * k, k)
+    for a, b in spans:
+        bounds[a + 1 : b + 1] += np.arange((a + 1) * k, (b + 1) * k, k)
     return bounds, union

@@ -1,7 +1,8 @@
 """Leiden community detection: modularity or the constant Potts model, weights and node sizes.
 
 Traag, Waltman and van Eck, "From Louvain to Leiden: guaranteeing well-connected communities",
-Scientific Reports 9, 5233 (2019). One thread; the same bits for the same graph and seed everywhere.
+Scientific Reports 9, 5233 (2019). The same bits for the same graph and seed, with any number of
+threads.
 Two choices differ from the paper. Nodes are visited in shuffled blocks of consecutive numbers: it
 keeps a graph that is numbered along a space-filling curve in cache. And the refinement joins the
 best part rather than a random one of those that gain.
@@ -18,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from partwise.exceptions import UsageError
-from partwise.graph import _leiden_graph, _leiden_moves
+from partwise.graph import _leiden_graph
+from partwise.graph._leiden_run import Level, optimise
 from partwise.graph.weights import Graph, connectivities, graph_from_matrix
 from partwise.results import Clustering, Neighbors
 from partwise.utils.threads import resolve_threads, run_tasks
@@ -28,40 +30,12 @@ __all__ = ["canonical_labels", "leiden", "partition_quality"]
 OBJECTIVES = ("modularity", "cpm")
 FLAVORS = ("partwise", "igraph")
 
-#: Nodes per block of the visiting order.
-_BLOCK = 2048
-#: Iterations after which "until nothing improves" gives up.
-_MANY = 100
-
-
-@dataclass(frozen=True)
-class _Level:
-    """A graph in the kernels' terms; no weights means one each. See `_leiden_graph`."""
-
-    indptr: npt.NDArray[np.int64]
-    indices: npt.NDArray[np.int32]
-    weights: npt.NDArray[Any]
-    loops: npt.NDArray[np.float64]
-    sizes: npt.NDArray[np.float64]
-
-    @property
-    def n_nodes(self) -> int:
-        return int(self.sizes.shape[0])
-
-    def aggregate(self, parts: npt.NDArray[np.int32], n_parts: int) -> _Level:
-        """Make each part a node."""
-        return _Level(
-            *_leiden_graph.aggregate(
-                self.indptr, self.indices, self.weights, self.loops, self.sizes, parts, n_parts
-            )
-        )
-
 
 @dataclass(frozen=True)
 class _Problem:
     """A graph, gamma of the objective, and the total strength by which it is divided."""
 
-    level: _Level
+    level: Level
     gamma: float
     total: float
 
@@ -124,7 +98,8 @@ def leiden(
     random_state
         Seed of the visiting orders, a whole number from 0.
     n_threads
-        Threads among which the starts are shared; the result does not depend on it.
+        Threads among which the starts are shared, or the work of a single one; the result does not
+        depend on it.
     flavor
         "partwise", or "igraph" for that library's implementation.
 
@@ -158,11 +133,12 @@ def leiden(
 
             found = leiden_igraph(problem, n_iterations, random_state + start)
         else:
-            found = _optimise(problem, n_iterations, (random_state, start))
+            found = _optimise(problem, n_iterations, (random_state, start), threads)
         return problem.quality(found), found
 
-    threads = 1 if flavor == "igraph" else resolve_threads(n_threads)
-    results = run_tasks(threads, [partial(run, start) for start in range(n_starts)])
+    threads = resolve_threads(n_threads)
+    starts = [partial(run, start) for start in range(n_starts)]
+    results = run_tasks(1 if flavor == "igraph" else threads, starts)
     # The first of equally good runs, so that the answer does not depend on which ended first.
     quality, labels = max(results, key=lambda result: result[0])
     labels, sizes = canonical_labels(labels, graph.node_sizes)
@@ -271,7 +247,7 @@ def _make_problem(
     graph: Graph, resolution: float, objective: str, node_sizes: npt.ArrayLike | None
 ) -> _Problem:
     n = graph.n_nodes
-    loops = np.zeros(n) if graph.self_weights is None else graph.self_weights
+    loops = np.empty(0) if graph.self_weights is None else graph.self_weights
     weights = np.empty(0, np.float32) if graph.weights is None else graph.weights
     for values, what in ((weights, "edge weights"), (loops, "self-weights")):
         if values.size and not (np.isfinite(values).all() and values.min() >= 0):
@@ -284,14 +260,15 @@ def _make_problem(
     total = float(strengths.sum())
     if objective == "modularity":
         gamma = resolution / total if total > 0 else 0.0
-        level = _Level(graph.indptr, graph.indices, weights, loops, strengths)
+        level = Level(graph.indptr, graph.indices, weights, loops, strengths, not weights.size)
         return _Problem(level, gamma, total)
     if node_sizes is None:
         node_sizes = np.ones(n) if graph.node_sizes is None else graph.node_sizes
     sizes = np.ascontiguousarray(node_sizes, dtype=np.float64)
     if sizes.shape != (n,) or not np.isfinite(sizes).all() or (sizes < 0).any():
         raise UsageError(f"node_sizes must be {n} finite numbers of at least 0")
-    return _Problem(_Level(graph.indptr, graph.indices, weights, loops, sizes), resolution, total)
+    level = Level(graph.indptr, graph.indices, weights, loops, sizes, not weights.size)
+    return _Problem(level, resolution, total)
 
 
 def _quantise(
@@ -311,71 +288,10 @@ def _quantise(
     return weights, np.rint(loops / quantum) * quantum
 
 
-def _optimise(problem: _Problem, n_iterations: int, seed: tuple[int, int]) -> npt.NDArray[np.int32]:
-    """Run the iterations from the partition in single nodes."""
-    n = problem.n_nodes
-    labels = np.arange(n, dtype=np.int32)
-    if n == 0 or problem.total == 0:
-        return labels
-    state: npt.NDArray[np.uint64] = np.array(
-        np.random.SeedSequence(seed).generate_state(1, np.uint64), dtype=np.uint64
-    )
-    for _ in range(n_iterations if n_iterations > 0 else _MANY):
-        labels, gain = _iterate(problem.level, problem.gamma, labels, state)
-        if gain <= 0:
-            break
-    # Aggregating a community that refinement left whole can disconnect it later.
-    _leiden_graph.split_components(problem.level.indptr, problem.level.indices, labels)
-    return labels
-
-
-def _iterate(
-    level: _Level,
-    gamma: float,
-    labels: npt.NDArray[np.int32],
-    state: npt.NDArray[np.uint64],
-) -> tuple[npt.NDArray[np.int32], float]:
-    """Move, refine and aggregate until nothing moves; returns the new labels and the gain."""
-    node = np.arange(level.n_nodes, dtype=np.int32)
-    current = labels.copy()
-    total_gain = 0.0
-    while True:
-        order = _leiden_moves.node_order(level.n_nodes, _BLOCK, state)
-        total_gain += _leiden_moves.local_move(
-            level.indptr, level.indices, level.weights, level.sizes, gamma, current, order
-        )
-        n_communities = _leiden_graph.renumber(current)
-        if n_communities == level.n_nodes:
-            return current[node], total_gain
-        parts, n_parts = _refined(level, gamma, current, n_communities, state)
-        community = np.empty(n_parts, dtype=np.int32)
-        community[parts] = current
-        level = level.aggregate(parts, n_parts)
-        node = parts[node]
-        current = community
-
-
-def _refined(
-    level: _Level,
-    gamma: float,
-    labels: npt.NDArray[np.int32],
-    n_communities: int,
-    state: npt.NDArray[np.uint64],
-) -> tuple[npt.NDArray[np.int32], int]:
-    """Parts to aggregate, and their number."""
-    order = _leiden_moves.node_order(level.n_nodes, _BLOCK, state)
-    parts = _leiden_moves.refine(
-        level.indptr,
-        level.indices,
-        level.weights,
-        level.sizes,
-        gamma,
-        labels,
-        n_communities,
-        order,
-    )
-    n_parts = _leiden_graph.renumber(parts)
-    if n_parts == level.n_nodes:
-        # Nothing merged: aggregate the communities themselves, or the loop would not end.
-        return labels.copy(), n_communities
-    return parts, n_parts
+def _optimise(
+    problem: _Problem, n_iterations: int, seed: tuple[int, int], n_threads: int
+) -> npt.NDArray[np.int32]:
+    """Run our own Leiden, where there is anything to run it on."""
+    if problem.n_nodes == 0 or problem.total == 0:
+        return np.arange(problem.n_nodes, dtype=np.int32)
+    return optimise(problem.level, problem.gamma, n_iterations, seed, n_threads)
