@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from partwise.cli._config import load_config
 from partwise.workflows.options import OptionSpec, specs
 
 __all__ = ["JobCommand", "SectionOption", "flags_of", "option_of", "options_from", "run_flags"]
@@ -73,7 +74,17 @@ def run_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     ]
     for flag, settings in reversed(made):
         command = click.option(flag, cls=SectionOption, section="Run", **settings)(command)
-    return command
+    return click.option(
+        "--config",
+        metavar="FILE",
+        is_eager=True,  # before the others, whose defaults it sets
+        expose_value=False,
+        callback=load_config,
+        cls=SectionOption,
+        section="Run",
+        help="Take options from a TOML file (n_components = 8) or from the run.json of an earlier "
+        "run; flags win over it.",
+    )(command)
 
 
 def option_of(spec: OptionSpec) -> Decorator:
