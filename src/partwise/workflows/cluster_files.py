@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from partwise.io import save_model
 from partwise.io.h5ad_writer import write_h5ad
 from partwise.io.writers import write_csv, write_parquet
+from partwise.workflows.cluster_compare import write_comparison
 
 if TYPE_CHECKING:
     from partwise.workflows.cluster_result import Findings
@@ -69,7 +70,8 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
             record={**found.parameters, "relative_error": found.fit.relative_error},
         )
         written["h5ad"] = (name, "table, clusters and factors for scverse tools")
-    return written, notes
+    more, told = write_comparison(found.compared, folder, stem)
+    return {**written, **more}, [*notes, *told]
 
 
 def _timeless(model: Any) -> Any:

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from partwise.exceptions import UsageError
-from partwise.graph import cluster_rows
-from partwise.graph.representation import clustering_space
 from partwise.io import open_table
 from partwise.report import RunRecord, write_report
 from partwise.utils.optional import require
@@ -22,18 +20,23 @@ from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.checkpoint import Checkpoint, open_checkpoint
 from partwise.workflows.clock import Clock
+from partwise.workflows.cluster_compare import compare_niches, wanted_design
 from partwise.workflows.cluster_control import compare_with_raw
 from partwise.workflows.cluster_files import write_tables
+from partwise.workflows.cluster_niches import niches_of
 from partwise.workflows.cluster_options import ClusterOptions
 from partwise.workflows.cluster_prepare import prepare_cells
 from partwise.workflows.cluster_report import build_report
 from partwise.workflows.cluster_result import ClusterResult, Findings, numbers_of
 from partwise.workflows.cluster_resume import keep_fit, keep_rows
+from partwise.workflows.cluster_small import settle_small
 from partwise.workflows.cluster_stages import (
     advice_after,
     advice_before,
+    cluster_space,
     embed_sample,
     fit_table,
+    space_of,
 )
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line, once
@@ -41,8 +44,9 @@ from partwise.workflows.outputs import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
     from partwise.io import Table
+    from partwise.workflows.cluster_assign_result import AssignResult
 
-__all__ = ["ClusterOptions", "ClusterResult", "cluster"]
+__all__ = ["ClusterOptions", "ClusterResult", "cluster", "open_input"]
 
 
 def cluster(
@@ -51,7 +55,7 @@ def cluster(
     options: ClusterOptions | None = None,
     progress: Progress | None = None,
     **overrides: Any,
-) -> ClusterResult:
+) -> ClusterResult | AssignResult:
     """Cluster the cells of a table by the parts that their neighbourhoods are made of.
 
     The table X is factorized, min ||X - W H|| over W, H >= 0; cells are joined to their nearest
@@ -73,7 +77,8 @@ def cluster(
     Returns
     -------
     ClusterResult
-        Factors, clusters, and where the files are.
+        Factors, clusters, and where the files are. With `model` an `AssignResult`: niches of new
+        cells and how sure they are.
 
     Raises
     ------
@@ -97,6 +102,10 @@ def cluster(
     if options is not None and overrides:
         raise UsageError("give either options or single fields, not both")
     options = options or ClusterOptions(**overrides)
+    if options.model is not None:
+        from partwise.workflows.cluster_assign import assign
+
+        return assign(input, options=options, progress=progress)
     if options.umap:
         require("umap", "umap")  # before the work, not after it
     n_threads = resolve_threads(options.threads)
@@ -114,7 +123,7 @@ def cluster(
             progress=clock.progress,
         ) as kept:
             with clock.stage("read"):
-                table = _open(input, options, folder, clock)
+                table = open_input(input, options, folder, clock)
             with table:
                 found = _find(table, options, n_threads, clock, kept)
                 outputs = _write(found, folder, clock, command)
@@ -125,17 +134,20 @@ def cluster(
         model=found.model,
         factorization=found.fit,
         rows=found.rows,
+        small=found.small,
         control=found.control,
         outputs=outputs,
         warnings=tuple(record.warnings),
         seconds=clock.seconds,
         options=options,
+        compared=found.compared,
     )
 
 
-def _open(
+def open_input(
     input: str | os.PathLike[str], options: ClusterOptions, folder: RunFolder, clock: Clock
 ) -> Table:
+    """Open the table that the options name columns of."""
     return open_table(
         input,
         id_columns=options.id_columns or None,
@@ -154,6 +166,7 @@ def _find(
     """Run the stages that compute."""
     with clock.stage("prepare"):
         table, prepared = prepare_cells(table, options)
+        design = wanted_design(table.ids, options)  # refused before the work, not after it
     told = [*table.notes, *prepared.notes, *advice_before(table, options)]
     with clock.stage("factorize") as stage, warnings.catch_warnings():
         # what estimators warn of is said by the status of the fit, in the report and at the end
@@ -161,27 +174,24 @@ def _find(
         model, usage = keep_fit(kept, lambda: fit_table(table, options, n_threads, stage))
         model.preparation_ = prepared.steps
     with clock.stage("cluster"):
-        # usage has no scale of its own and, with more factors than features, is not determined;
-        # distances between reconstructions are
-        space = clustering_space(usage, model.components_)
-        rows = keep_rows(
-            kept,
-            partial(
-                cluster_rows,
-                space,
-                n_neighbors=options.n_neighbors,
-                resolution=options.resolution,
-                random_state=options.seed,
-                n_threads=n_threads,
-                progress=clock.progress,
-            ),
-        )
+        space = space_of(usage, model.components_, options)
+        found = keep_rows(kept, partial(cluster_space, space, options, n_threads, clock.progress))
+        clustering, small = settle_small(space, found.clustering, options)
+        rows = dataclasses.replace(found, clustering=clustering)
     with clock.stage("control"):
         control = compare_with_raw(table, rows.clustering, options, n_threads)
+    with clock.stage("niches"):
+        model.niches_ = niches_of(
+            model, table.matrix, rows.clustering.labels, options, n_threads=n_threads
+        )
+        compared = compare_niches(
+            design, rows.clustering.labels, rows.clustering.n_clusters, seed=options.seed
+        )
     with clock.stage("embed"):
         points, labels = embed_sample(space, rows.clustering, options)
         del space
-    warn_of(clock, [*told, *advice_after(model.result_, rows)])
+    told += [*advice_after(model.result_, rows, small), *(compared.warnings if compared else ())]
+    warn_of(clock, told)
     return Findings(
         table=table,
         prepared=prepared,
@@ -190,12 +200,14 @@ def _find(
         fit=model.result_,
         usage=usage,
         rows=rows,
+        small=small,
         control=control,
         points=points,
         point_labels=labels,
         warnings=tuple(clock.record.warnings),
         parameters=_resolved(options, model, table, n_threads),
         seconds=clock.seconds,
+        compared=compared,
     )
 
 

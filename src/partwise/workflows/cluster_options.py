@@ -8,9 +8,15 @@ from typing import Any
 
 from partwise.exceptions import UsageError
 from partwise.workflows.cluster_extra_options import (
+    METRICS,
     SAMPLE_SHARE,
     check_sample,
+    check_small,
+    metric_option,
+    min_cluster_size_option,
     normalize_by_fov_option,
+    normalize_usage_option,
+    small_option,
     subsample_fraction_option,
     subsample_option,
 )
@@ -94,6 +100,15 @@ class ClusterOptions:
         `subsample` the sample is a plain random one.
     normalize_by_fov
         Divide each feature by its mean over the cells of the same field of view.
+    metric
+        "euclidean", or "cosine" for directions only, between the reconstructions of cells.
+    normalize_usage
+        Compare cells by the shares of the factors in them, not by their amounts.
+    min_cluster_size
+        Cells (50) or percentage of all cells ("1%") that a cluster must have; None means any.
+    small
+        What becomes of the cells of smaller clusters: "reassign" to the nearest of the others, or
+        "mark" by the label -2.
     formats
         Formats of the table of cells; CSV is always written, the others beside it.
     umap
@@ -188,6 +203,10 @@ class ClusterOptions:
     by: str | None = by_option()
     maps: int | None = maps_option()
     map_fovs: tuple[str, ...] = map_fovs_option()
+    metric: str = metric_option()
+    normalize_usage: bool = normalize_usage_option()
+    min_cluster_size: str | int | None = min_cluster_size_option()
+    small: str = small_option()
     output_dir: str | os.PathLike[str] = output_dir_option("results")
     formats: tuple[str, ...] = formats_option("the table of cells", FORMATS)
     umap: bool = option(
@@ -230,6 +249,8 @@ class ClusterOptions:
         for name in self.formats:
             check_choice("format", name, FORMATS)
         check_sample(self)
+        check_choice("metric", self.metric, METRICS)
+        check_small(self)
         if self.model is not None:
             object.__setattr__(self, "model", os.fspath(self.model))
         check_tissue(self)
@@ -244,7 +265,7 @@ class ClusterOptions:
     @property
     def metadata(self) -> tuple[str, ...]:
         """Columns that describe cells and are named by an option."""
-        named = [self.subsample, "fov" if self.normalize_by_fov else None]
+        named = [self.subsample, "fov" if self.normalize_by_fov else None, self.compare, self.by]
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @property

@@ -21,6 +21,8 @@ from partwise.report import (
     format_duration,
 )
 from partwise.utils.memory import peak_memory_bytes
+from partwise.workflows.cluster_compare import comparison_sections
+from partwise.workflows.cluster_small import SMALL_LABEL
 
 if TYPE_CHECKING:
     from partwise.workflows.cluster_result import Findings
@@ -76,6 +78,7 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
             _clusters(found),
             _control(found),
             *_compositions(found),
+            *comparison_sections(found.compared),
             _embedding(found),
             _convergence(found),
         ],
@@ -177,12 +180,15 @@ def _clusters(found: Findings) -> Section:
     sizes.index.name = "cluster"
     shown = sizes
     if found.rows.n_isolated:
-        shown = pd.concat([sizes, pd.Series({-1: found.rows.n_isolated})])
+        shown = pd.concat([shown, pd.Series({-1: found.rows.n_isolated})])
+    if found.small is not None and found.small.n_marked:
+        shown = pd.concat([shown, pd.Series({SMALL_LABEL: found.small.n_marked})])
     mean = _mean_usage(found.usage, labels, len(sizes), found.factor_names)
     largest = int(sizes.iloc[0]) if len(sizes) else 0
+    small = [] if found.small is None else [found.small]
     return Section(
         "Clusters",
-        [],
+        [f"{text[0].upper()}{text[1:]}." for text in (part.sentence for part in small)],
         [
             ReportFigure(
                 figures.cluster_sizes(shown),
@@ -200,6 +206,11 @@ def _clusters(found: Findings) -> Section:
                 ReportTable(mean, "Mean usage"),
             ),
         ],
+        [
+            ReportTable(part.moves.set_index("small_cluster"), "What became of small clusters")
+            for part in small
+            if part.n_clusters
+        ],
     )
 
 
@@ -207,7 +218,7 @@ def _mean_usage(
     usage: npt.NDArray[Any], labels: npt.NDArray[np.int32], n_clusters: int, names: tuple[str, ...]
 ) -> pd.DataFrame:
     """Return the mean usage of each factor in each cluster, isolated cells left out."""
-    shifted = labels + 1  # the isolated first
+    shifted = np.maximum(labels, -1) + 1  # those in no cluster first
     counts = np.bincount(shifted, minlength=n_clusters + 1)[1:]
     sums = [np.bincount(shifted, column, minlength=n_clusters + 1)[1:] for column in usage.T]
     mean = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None]
@@ -282,7 +293,7 @@ def _crosstab(labels: npt.NDArray[np.int32], column: pd.Series) -> pd.DataFrame 
         codes, names = pd.factorize(column, sort=True)
     if not 1 < len(names) <= min(_MOST_LEVELS, max(2, len(column) // 2)):
         return None
-    first = -1 if labels.min() < 0 else 0
+    first = min(0, int(labels.min()))
     width = int(labels.max()) + 1 - first
     known = codes >= 0
     place = codes.astype(np.int64) * width + (labels - first)
@@ -290,7 +301,8 @@ def _crosstab(labels: npt.NDArray[np.int32], column: pd.Series) -> pd.DataFrame 
     table = counts.reshape(len(names), width)
     frame = pd.DataFrame(table, index=names, columns=np.arange(first, first + width))
     frame.index.name, frame.columns.name = column.name, "cluster"
-    return frame.loc[frame.sum(axis=1) > 0]
+    there = (frame.columns >= 0) | (frame.sum(axis=0) > 0).to_numpy()
+    return frame.loc[frame.sum(axis=1) > 0, there]
 
 
 def _embedding(found: Findings) -> Section:
@@ -344,10 +356,12 @@ def _methods(found: Findings) -> list[str]:
         f"non-negative factors with partwise {__version__} (solver {options.solver}, start "
         f"{options.init}, seed {options.seed}); the relative error of the fit is "
         f"{fit.relative_error:.3g} ({'converged' if fit.converged else 'not converged'} after "
-        f"{fit.n_iter} iterations). The {rows.n_distinct:,} distinct reconstructed rows, "
+        f"{fit.n_iter} iterations). The {rows.n_distinct:,} distinct reconstructed rows"
+        f"{', each scaled to a sum of one' if options.normalize_usage else ''}, "
         f"weighted by how many cells share them, were joined to {rows.n_neighbors} nearest "
-        f"neighbours ({rows.method}, {recall}) and clustered by the Leiden algorithm "
-        f"(modularity, resolution {options.resolution:g} relative to the length of the graph's "
+        f"neighbours ({options.metric}; {rows.method}, {recall}) and clustered by the Leiden "
+        f"algorithm (modularity, resolution {options.resolution:g} relative to the length of the graph's "
         f"links, {rows.clustering.resolution:.3g} in its own terms), which gave "
-        f"{rows.clustering.n_clusters} clusters.",
+        f"{rows.clustering.n_clusters + (found.small.n_clusters if found.small else 0)} clusters."
+        + (f" Then {found.small.sentence}." if found.small else ""),
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from partwise.utils.memory import peak_memory_bytes
+from partwise.workflows.cluster_compare import compared_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from partwise.graph import RowClustering
     from partwise.io import Table
     from partwise.results import Factorization
+    from partwise.workflows.cluster_compare import Compared
     from partwise.workflows.cluster_control import Control
     from partwise.workflows.cluster_options import ClusterOptions
     from partwise.workflows.cluster_prepare import Preparation
+    from partwise.workflows.cluster_small import SmallClusters
 
 __all__ = ["ClusterResult", "Findings", "numbers_of"]
 
@@ -37,12 +40,14 @@ class Findings:
     fit: Factorization
     usage: npt.NDArray[np.floating[Any]]
     rows: RowClustering
+    small: SmallClusters | None
     control: Control
     points: pd.DataFrame
     point_labels: pd.Series
     warnings: tuple[str, ...]
     parameters: dict[str, Any]
     seconds: dict[str, float]
+    compared: Compared | None = None
 
     @property
     def factor_names(self) -> tuple[str, ...]:
@@ -72,7 +77,10 @@ class ClusterResult:
     factorization
         Programs, error, status and loss of the fit; its usage is that of the cells, n x k.
     rows
-        Cluster of each cell (`rows.clustering.labels`; -1 is isolated) and how it was found.
+        Cluster of each cell (`rows.clustering.labels`; -1 is isolated, -2 in a small cluster that
+        was marked) and how it was found.
+    small
+        What became of small clusters; None if any size was allowed.
     control
         Clusters of the raw features, and how far they agree with those of the factors.
     outputs
@@ -83,6 +91,8 @@ class ClusterResult:
         Wall time of each stage.
     options
         What was asked for.
+    compared
+        Groups of patients, if they were compared.
     """
 
     input: Path
@@ -91,11 +101,13 @@ class ClusterResult:
     model: Any
     factorization: Factorization
     rows: RowClustering
+    small: SmallClusters | None
     control: Control
     outputs: dict[str, Path]
     warnings: tuple[str, ...]
     seconds: dict[str, float]
     options: ClusterOptions
+    compared: Compared | None = None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -113,8 +125,10 @@ class ClusterResult:
             "n_clusters": clustering.n_clusters,
             "cluster_sizes": [int(size) for size in clustering.sizes],
             "n_isolated": self.rows.n_isolated,
+            **({} if self.small is None else {"small_clusters": self.small.summary}),
             "n_distinct_rows": self.rows.n_distinct,
             "control": self.control.summary,
+            **compared_numbers(self.compared),
             "outputs": {name: str(path) for name, path in self.outputs.items()},
             "warnings": list(self.warnings),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
@@ -132,7 +146,9 @@ class ClusterResult:
             f"{fit.status.advice}",
             f"{clustering.n_clusters} clusters of {sizes}{more} cells"
             + (f"; {self.rows.n_isolated:,} isolated" if self.rows.n_isolated else ""),
+            *([] if self.small is None else [self.small.sentence]),
             self.control.line,
+            *([] if self.compared is None else [self.compared.line]),
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"report: {self.outputs['report']}",
         ]
@@ -155,9 +171,11 @@ def numbers_of(found: Findings) -> dict[str, Any]:
         "cluster_sizes": clustering.sizes,
         "modularity": clustering.quality,
         "n_isolated": found.rows.n_isolated,
+        **({} if found.small is None else {"small_clusters": found.small.summary}),
         "n_distinct_rows": found.rows.n_distinct,
         "neighbor_method": found.rows.method,
         "neighbor_recall": found.rows.recall,
         "control": found.control.summary,
+        **compared_numbers(found.compared),
         **found.prepared.summary,
     }
