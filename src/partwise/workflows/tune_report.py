@@ -343,7 +343,8 @@ def _methods(found: TuneFindings) -> list[str]:
     return [
         f"{drawn} with {p:,} features {'were' if sample.complete else 'was'} clustered with "
         f"partwise {__version__} at {grid.n_points} settings: "
-        f"{_listed(grid.n_components)} factors, {_listed(grid.n_neighbors)} neighbours and resolutions {_listed(grid.resolutions)}, with "
+        f"{_listed(grid.n_components)} factors, {_listed(grid.n_neighbors)} neighbours and "
+        f"resolutions {_listed(grid.resolutions)}, with "
         f"{options.n_replicates} replicates each (seed {options.seed}) that differ in the seeds of "
         "factorization, graph and clustering and in the cells drawn. Stability is the mean "
         "adjusted Rand index of pairs of replicates; the score is what remains of it beyond that "
