@@ -224,7 +224,7 @@ def _default_colors(names: list[Hashable]) -> dict[Hashable, str]:
 
 def _write_names(axes: Axes, xy: FloatArray, groups: np.ndarray, names: list[Hashable]) -> None:
     """Write each group's name at its median, or beside it where another name is already."""
-    named = [name for name in names if name not in (_OTHERS, "unknown", -1)]
+    named = [name for name in names if name not in (_OTHERS, "unknown", -1, -2)]
     small = len(named) > 24
     # places are compared in inches, the axes being about 4.8 x 4.1
     inches = np.array([4.8, 4.1]) / np.maximum(np.ptp(xy, axis=0), 1e-12)

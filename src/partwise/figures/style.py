@@ -59,6 +59,7 @@ OKABE_ITO: tuple[str, ...] = (
 )
 
 GREY = "#B8B8B8"
+DARK_GREY = "#7A7A7A"
 INK = "#222222"
 FAINT = "#666666"
 SCALE = "viridis"
@@ -207,15 +208,16 @@ def colors_for(names: Iterable[Hashable]) -> dict[Hashable, str]:
 def cluster_colors(clusters: Iterable[int]) -> dict[Hashable, str]:
     """Give each cluster the colour of its number, so that it is the same in every figure.
 
-    Cluster -1, the isolated observations, is grey.
+    Cluster -1, the isolated observations, is grey, and -2, those of small clusters, dark grey.
     """
     clusters = [int(cluster) for cluster in clusters]
     shades = palette(max(clusters, default=-1) + 1)
-    return {cluster: GREY if cluster < 0 else shades[cluster] for cluster in clusters}
+    apart = {-1: GREY, -2: DARK_GREY}
+    return {cluster: apart.get(cluster) or shades[cluster] for cluster in clusters}
 
 
 def display_name(value: Hashable, longest: int = 28) -> str:
-    """Return the label of a group: cluster -1 is "isolated", and long names are elided.
+    """Return the label of a group: cluster -1 is "isolated", -2 "small"; long names are elided.
 
     Examples
     --------
@@ -224,13 +226,13 @@ def display_name(value: Hashable, longest: int = 28) -> str:
     ('isolated', '3', 'B cell')
     """
     if is_isolated(value):
-        return "isolated"
+        return "isolated" if value == -1 else "small"
     # a column of clusters in which one was missing once holds floats
     return elide(int(value) if isinstance(value, float) and value.is_integer() else value, longest)
 
 
 def isolated_last(names: Iterable[Hashable]) -> list[int]:
-    """Return the places of the names in their order, but with cluster -1 at the end."""
+    """Return the places of the names in their order, but with clusters -1 and -2 at the end."""
     return [i for i, _ in sorted(enumerate(names), key=lambda item: is_isolated(item[1]))]
 
 
@@ -270,8 +272,8 @@ def text_on(color: object) -> str:
 
 
 def is_isolated(value: object) -> bool:
-    """Whether a group is cluster -1, which holds the isolated observations."""
-    return not isinstance(value, (str, bool)) and value == -1
+    """Whether a group is no cluster: -1, the isolated observations, or -2, those of small ones."""
+    return not isinstance(value, (str, bool)) and value in (-1, -2)
 
 
 def _blend(color: str, toward: str, amount: float) -> str:

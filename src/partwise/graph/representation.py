@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from partwise.exceptions import UsageError
 
-__all__ = ["clustering_space"]
+__all__ = ["clustering_space", "usage_shares"]
 
 #: Axes that carry less than this share of the reconstruction's size are rounding errors.
 _NEGLIGIBLE = 1e-12
@@ -71,6 +71,50 @@ def clustering_space(
     root = length[:, None] * axes[:, kept] * np.sqrt(spectrum[kept])
     dtype = usage.dtype if usage.dtype in (np.float32, np.float64) else np.float64
     return _multiply(np.asarray(usage, dtype), root.astype(dtype))
+
+
+def usage_shares(
+    usage: npt.NDArray[Any], programs: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]]:
+    """Say of each observation what share of its reconstruction each program makes.
+
+    With t_k the sum of program k (over the features):
+
+        s_ik = w_ik t_k / sum_l w_il t_l,   g_kj = h_kj / t_k,
+
+    so that S G is W H with each row scaled to a sum of one. Dividing W by its row sums alone would
+    depend on the arbitrary scale of each program; these shares do not.
+
+    Parameters
+    ----------
+    usage
+        W, n x k, not negative.
+    programs
+        H, k x p, not negative.
+
+    Returns
+    -------
+    shares, programs
+        S, n x k, in the type of the usage, and G, k x p. Rows without any usage stay zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shares, programs = usage_shares(np.array([[1.0, 1.0]]), np.array([[3.0, 0.0], [0.0, 1.0]]))
+    >>> shares.tolist(), programs.tolist()
+    ([[0.75, 0.25]], [[1.0, 0.0], [0.0, 1.0]])
+    """
+    H = programs.astype(np.float64)
+    totals = H.sum(axis=1)
+    dtype = usage.dtype if usage.dtype in (np.float32, np.float64) else np.float64
+    shares = np.empty(usage.shape, dtype)
+    for start in range(0, usage.shape[0], 4096):
+        weights = usage[start : start + 4096] * totals
+        sums = np.zeros((weights.shape[0], 1))
+        for j in range(weights.shape[1]):  # term by term: equal rows stay equal
+            sums[:, 0] += weights[:, j]
+        shares[start : start + 4096] = weights / np.where(sums > 0, sums, 1.0)
+    return shares, H / np.where(totals > 0, totals, 1.0)[:, None]
 
 
 def _multiply(usage: npt.NDArray[Any], root: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:

@@ -16,6 +16,7 @@ from partwise.graph import cluster_rows
 from partwise.metrics import adjusted_rand
 from partwise.utils.random import generator
 from partwise.utils.threads import single_thread_blas
+from partwise.workflows.cluster_small import settle_small
 
 if TYPE_CHECKING:
     from partwise.io import Table
@@ -128,13 +129,18 @@ def compare_with_raw(
     n_axes = min(_MOST_FEATURES, X.shape[0] - 1) if p > _MOST_FEATURES else 0
     if n_axes:
         X = _principal_components(X, n_axes, options.seed)
-    raw = cluster_rows(
+    if options.normalize_usage:  # compositions, as the reconstructions are
+        totals = X.sum(axis=1, keepdims=True, dtype=np.float64)
+        X = (X / np.where(totals > 0, totals, 1.0)).astype(X.dtype)
+    found = cluster_rows(
         X,
         n_neighbors=options.n_neighbors,
         resolution=options.resolution,
+        metric=options.metric,
         random_state=options.seed,
         n_threads=n_threads,
-    ).clustering.labels
+    ).clustering
+    raw = settle_small(X, found, options, n_cells=n)[0].labels
     factors = clustering.labels if chosen is None else clustering.labels[chosen]
     index = adjusted_rand(factors, raw) if raw.shape[0] > 1 else float("nan")
     return Control(chosen, factors, raw, index, int(raw.shape[0]), n_axes)

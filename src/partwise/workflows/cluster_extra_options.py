@@ -5,20 +5,31 @@ Imports nothing heavy, as all modules of options.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from partwise.exceptions import UsageError
-from partwise.workflows.options import check_number, option
+from partwise.workflows.options import check_choice, check_number, option
 
 __all__ = [
+    "METRICS",
     "SAMPLE_SHARE",
+    "SMALL",
     "check_sample",
+    "check_small",
+    "least_cells",
+    "metric_option",
+    "min_cluster_size_option",
     "normalize_by_fov_option",
+    "normalize_usage_option",
+    "small_option",
     "subsample_fraction_option",
     "subsample_option",
 ]
 
 SAMPLE_SHARE = 0.1
+METRICS = ("euclidean", "cosine")
+SMALL = ("reassign", "mark")
 _INPUT, _GRAPH, _OUTPUT = "Input", "Clusters", "Output"
 
 
@@ -57,6 +68,85 @@ def normalize_by_fov_option() -> Any:
         "view are comparable.",
         section=_INPUT,
     )
+
+
+def metric_option() -> Any:
+    """Declare the distance between cells."""
+    return option(
+        "euclidean",
+        "--metric",
+        kind=str,
+        choices=METRICS,
+        help="Distance between the reconstructions of two cells; cosine compares directions only.",
+        section=_GRAPH,
+    )
+
+
+def normalize_usage_option() -> Any:
+    """Declare the comparison of shares."""
+    return option(
+        False,
+        "--normalize-usage",
+        kind=bool,
+        help="Compare cells by the shares of the factors in them, not by their amounts.",
+        section=_GRAPH,
+    )
+
+
+def min_cluster_size_option() -> Any:
+    """Declare how many cells a cluster must have."""
+    return option(
+        None,
+        "--min-cluster-size",
+        kind=str,
+        help="Cells, or a percentage of all (1%), that a cluster must have; see --small.",
+        section=_GRAPH,
+        shown_default="any size",
+    )
+
+
+def small_option() -> Any:
+    """Declare what becomes of smaller clusters."""
+    return option(
+        "reassign",
+        "--small",
+        kind=str,
+        choices=SMALL,
+        help="What becomes of the cells of clusters smaller than --min-cluster-size: reassign to "
+        "the nearest of the others, or mark by leiden_cluster -2.",
+        section=_GRAPH,
+    )
+
+
+def least_cells(size: str | int, n_cells: int) -> int:
+    """Return how many cells a cluster must have, from a number or a percentage of all.
+
+    Examples
+    --------
+    >>> least_cells("50", 1000), least_cells("1%", 1001)
+    (50, 11)
+    """
+    text = str(size).strip()
+    try:
+        if text.endswith("%"):
+            share = float(text[:-1])
+            if 0 < share <= 100:
+                return math.ceil(n_cells * share / 100)
+        elif int(text) >= 1:
+            return int(text)
+    except ValueError:
+        pass
+    raise UsageError(
+        f"min_cluster_size must be a number of cells, such as 50, or a percentage, such as 1%; not "
+        f"{size!r}"
+    )
+
+
+def check_small(options: Any) -> None:
+    """Raise `UsageError` unless the options of small clusters can be used."""
+    check_choice("small", options.small, SMALL)
+    if options.min_cluster_size is not None:
+        least_cells(options.min_cluster_size, 1)
 
 
 def check_sample(options: Any) -> None:

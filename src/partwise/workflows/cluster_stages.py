@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from partwise.factorize import NMF, MiniBatchNMF
+from partwise.graph import cluster_rows
 from partwise.graph.embedding import pca, umap
+from partwise.graph.representation import clustering_space, usage_shares
 from partwise.workflows.cluster_control import sample_rows
 
 if TYPE_CHECKING:
@@ -17,10 +19,18 @@ if TYPE_CHECKING:
     from partwise.graph import RowClustering
     from partwise.io import Table
     from partwise.results import Clustering, Factorization
-    from partwise.utils.progress import Stage
+    from partwise.utils.progress import Progress, Stage
     from partwise.workflows.cluster_options import ClusterOptions
+    from partwise.workflows.cluster_small import SmallClusters
 
-__all__ = ["advice_after", "advice_before", "embed_sample", "fit_table"]
+__all__ = [
+    "advice_after",
+    "advice_before",
+    "cluster_space",
+    "embed_sample",
+    "fit_table",
+    "space_of",
+]
 
 _MOST_POINTS = 10_000
 
@@ -64,6 +74,47 @@ def fit_table(
     return model, model.fit_transform(table.matrix, callback=lambda *_: stage.advance())
 
 
+def space_of(
+    usage: npt.NDArray[Any], programs: npt.NDArray[Any], options: ClusterOptions
+) -> npt.NDArray[np.floating[Any]]:
+    """Return the coordinates in which cells are compared.
+
+    Usage has no scale of its own and, with more factors than features, is not determined;
+    distances between reconstructions are. With `normalize_usage` each reconstruction is scaled to a
+    sum of one first.
+
+    Parameters
+    ----------
+    usage, programs
+        W, n x k, and H, k x p.
+    options
+        Whether amounts or shares are compared.
+
+    Returns
+    -------
+    numpy.ndarray
+        n x r.
+    """
+    if options.normalize_usage:
+        usage, programs = usage_shares(usage, programs)
+    return clustering_space(usage, programs)
+
+
+def cluster_space(
+    space: npt.NDArray[Any], options: ClusterOptions, n_threads: int, progress: Progress
+) -> RowClustering:
+    """Cluster cells by their coordinates, as the options say."""
+    return cluster_rows(
+        space,
+        n_neighbors=options.n_neighbors,
+        resolution=options.resolution,
+        metric=options.metric,
+        random_state=options.seed,
+        n_threads=n_threads,
+        progress=progress,
+    )
+
+
 def advice_before(table: Table, options: ClusterOptions) -> list[str]:
     """Return what the options and the table's shape let us expect."""
     n, p = table.shape
@@ -81,6 +132,11 @@ def advice_before(table: Table, options: ClusterOptions) -> list[str]:
             f"factors reproduce the table exactly and more are not determined by it; for factors "
             f"that mean something choose -n {max(1, min(n, p) - 1)} or less"
         )
+    if options.normalize_usage and options.metric == "cosine":
+        texts.append(
+            "normalize_usage has no effect with the metric 'cosine', which compares directions, "
+            "not amounts"
+        )
     if options.n_neighbors >= n:
         texts.append(
             f"n_neighbors (-k {options.n_neighbors}) is not less than the {n} cells: each cell is "
@@ -89,7 +145,9 @@ def advice_before(table: Table, options: ClusterOptions) -> list[str]:
     return texts
 
 
-def advice_after(fit: Factorization, rows: RowClustering) -> list[str]:
+def advice_after(
+    fit: Factorization, rows: RowClustering, small: SmallClusters | None = None
+) -> list[str]:
     """Return what the results themselves ask the user to look at."""
     texts = []
     if not fit.converged:
@@ -100,6 +158,8 @@ def advice_after(fit: Factorization, rows: RowClustering) -> list[str]:
             f"{cells} no neighbourhood (all features zero, or none that the factors describe): "
             "leiden_cluster is -1"
         )
+    if small is not None and (small.n_clusters or small.none_large):
+        texts.append(small.sentence)
     return texts
 
 
@@ -124,7 +184,7 @@ def embed_sample(
     labels
         Cluster of each.
     """
-    connected = np.flatnonzero(clustering.labels >= 0)
+    connected = np.flatnonzero(clustering.labels != -1)
     chosen = sample_rows(connected.shape[0], _MOST_POINTS, options.seed)
     rows = connected if chosen is None else connected[chosen]
     sample = space[rows]
