@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from partwise.exceptions import DataError, UsageError
-from partwise.graph import neighborhood_table, typical_radius
+from partwise.graph import expected_neighbors, neighborhood_table, typical_radius
 
 N_TYPES = 4
 
@@ -350,3 +350,16 @@ def test_typical_radius_is_the_median_distance_to_the_kth_neighbour():
     assert typical_radius(points[:1], n_neighbors=4) == 0.0
     few = typical_radius(points[:3], n_neighbors=20)
     assert few == pytest.approx(np.median(distances(points[:3]).max(axis=1)))
+
+
+def test_expected_neighbors_are_those_counted():
+    points, types, fov = cells(2)
+    found = neighborhood_table(points, types, fov=fov, radius=3.0)
+    assert expected_neighbors(points, 3.0, fov=fov) == pytest.approx(found.n_neighbors.mean())
+
+
+def test_a_sample_looks_at_every_part_of_many_small_fields():
+    rng = np.random.default_rng(3)
+    fov = np.arange(30_000) // 3  # three cells each; fewer are looked at than there are fields
+    points = rng.uniform(0, 1, (30_000, 2)) * np.where(fov < 5000, 1.0, 100.0)[:, None]
+    assert 1.0 < typical_radius(points, fov=fov, n_neighbors=1) < 30.0

@@ -97,6 +97,11 @@ app = LazyGroup(
             "rank",
             "Choose the number of programs: held-out error, stability, spectrum, report.",
         ),
+        "neighborhoods": (
+            "partwise.cli.neighborhoods",
+            "neighborhoods",
+            "Count the cell types around each cell, from coordinates: neighbourhood table, report.",
+        ),
         "project": (
             "partwise.cli.project",
             "project",

@@ -13,6 +13,11 @@ from partwise.figures.consensus import (
 )
 from partwise.figures.factors import loss_curve, programs_heatmap, usage_by_cluster
 from partwise.figures.groups import group_fractions
+from partwise.figures.neighborhoods import (
+    fov_neighbors,
+    neighbor_histogram,
+    type_neighborhoods,
+)
 from partwise.figures.programs import (
     coverage_bars,
     explained_bars,
@@ -54,11 +59,13 @@ __all__ = [
     "embedding",
     "explained_bars",
     "fit_histogram",
+    "fov_neighbors",
     "group_fractions",
     "leading_features",
     "leading_heatmap",
     "loss_curve",
     "message_figure",
+    "neighbor_histogram",
     "overdispersion",
     "palette",
     "program_name",
@@ -68,6 +75,7 @@ __all__ = [
     "resolution_ranges",
     "stability_error",
     "tuning_grid",
+    "type_neighborhoods",
     "usage_by_cluster",
     "usage_by_group",
     "usage_maps",

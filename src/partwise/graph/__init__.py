@@ -10,7 +10,12 @@ from partwise.graph.morton import morton_order
 from partwise.graph.neighbors import neighbors
 from partwise.graph.representation import clustering_space
 from partwise.graph.resolution import link_length
-from partwise.graph.spatial import NeighborhoodTable, neighborhood_table, typical_radius
+from partwise.graph.spatial import (
+    NeighborhoodTable,
+    expected_neighbors,
+    neighborhood_table,
+    typical_radius,
+)
 from partwise.graph.weights import Graph, connectivities, graph_from_matrix
 
 __all__ = [
@@ -25,6 +30,7 @@ __all__ = [
     "clustering_space",
     "connectivities",
     "distinct_rows",
+    "expected_neighbors",
     "graph_from_matrix",
     "leiden",
     "link_length",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = [
     "KERNELS",
     "MODES",
     "NeighborhoodTable",
+    "expected_neighbors",
     "neighborhood_table",
     "typical_radius",
 ]
@@ -214,22 +216,58 @@ def typical_radius(
     >>> typical_radius(np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), n_neighbors=1)
     1.0
     """
+    found = [
+        tree.query(some, k=[min(n_neighbors + 1, tree.n)])[0].ravel()
+        for tree, some in _sampled(coordinates, fov)
+        if tree.n > 1
+    ]
+    return float(np.median(np.concatenate(found))) if found else 0.0
+
+
+def expected_neighbors(coordinates: npt.ArrayLike, radius: float, *, fov: Any = None) -> float:
+    """Return the mean number of neighbours within a radius, from a sample of the cells.
+
+    Parameters
+    ----------
+    coordinates
+        Positions of the cells, n x 2 or n x 3.
+    radius
+        Distance, in the unit of the coordinates.
+    fov
+        Field of view of each cell, n; None means that there is one.
+
+    Returns
+    -------
+    float
+        Of at most 2,000 cells, evenly spaced over the table; the cell itself not counted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> expected_neighbors(np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]]), 1.0)
+    1.3333333333333333
+    """
+    found = [
+        tree.query_ball_point(some, radius, return_length=True) - 1
+        for tree, some in _sampled(coordinates, fov)
+    ]
+    return float(np.concatenate(found).mean())
+
+
+def _sampled(coordinates: npt.ArrayLike, fov: Any) -> Iterator[tuple[Any, FloatArray]]:
+    """Yield a tree of the cells of a field of view, and some of these, spaced evenly."""
     from scipy.spatial import cKDTree
 
     points, _ = _points(coordinates)
-    fields = _fields(fov, points.shape[0])
     share = min(1.0, _SAMPLE / points.shape[0])
-    found: list[FloatArray] = []
-    due = 0.0  # cells to look at, so that those of small fields of view get their turn
-    for rows in fields:
+    due = 0.5  # cells to look at, so that those of small fields of view get their turn
+    for rows in _fields(fov, points.shape[0]):
         due += rows.shape[0] * share
-        if due < 1.0 or rows.shape[0] < 2:
-            continue
-        chosen = rows[np.linspace(0, rows.shape[0] - 1, min(int(due), rows.shape[0])).astype(int)]
-        due -= int(due)
-        k = min(n_neighbors, rows.shape[0] - 1)
-        found.append(cKDTree(points[rows]).query(points[chosen], k=[k + 1])[0].ravel())
-    return float(np.median(np.concatenate(found))) if found else 0.0
+        n = min(int(due), rows.shape[0])
+        due -= n
+        if n:
+            chosen = rows[np.linspace(0, rows.shape[0] - 1, n).astype(int)]
+            yield cKDTree(points[rows]), points[chosen]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from partwise.workflows.cluster_result import ClusterResult
     from partwise.workflows.factorize_job import FactorizeResult, factorize
     from partwise.workflows.factorize_options import FactorizeOptions
+    from partwise.workflows.neighborhoods_job import NeighborhoodsResult, neighborhoods
+    from partwise.workflows.neighborhoods_options import NeighborhoodsOptions
     from partwise.workflows.programs_job import ProgramsResult, programs
     from partwise.workflows.programs_options import ProgramsOptions
     from partwise.workflows.project_job import ProjectResult, project
@@ -31,6 +33,8 @@ __all__ = [
     "ClusterResult",
     "FactorizeOptions",
     "FactorizeResult",
+    "NeighborhoodsOptions",
+    "NeighborhoodsResult",
     "ProgramsOptions",
     "ProgramsResult",
     "ProjectOptions",
@@ -42,6 +46,7 @@ __all__ = [
     "TuneRun",
     "cluster",
     "factorize",
+    "neighborhoods",
     "programs",
     "project",
     "rank",
@@ -55,6 +60,8 @@ _PUBLIC = {
     "ClusterResult": "cluster_result",
     "FactorizeOptions": "factorize_options",
     "FactorizeResult": "factorize_job",
+    "NeighborhoodsOptions": "neighborhoods_options",
+    "NeighborhoodsResult": "neighborhoods_job",
     "ProgramsOptions": "programs_options",
     "ProgramsResult": "programs_job",
     "RankOptions": "rank_options",
@@ -64,6 +71,7 @@ _PUBLIC = {
     "SimulateOptions": "simulate_job",
     "cluster": "cluster_job",
     "factorize": "factorize_job",
+    "neighborhoods": "neighborhoods_job",
     "programs": "programs_job",
     "rank": "rank_job",
     "project": "project_job",
