@@ -25,7 +25,7 @@ from partwise.utils.atomic import write_text
 OUT = RESULTS / "rank.json"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "rank.md"
 
-RANKS, LEVELS, NOISES, SEEDS = (5, 10, 20), (0.2, 0.35, 0.5), ("poisson", "gaussian"), (0, 1)
+RANKS, LEVELS, NOISES, SEEDS = (5, 10, 20), (0.2, 0.35, 0.5), ("poisson", "gaussian"), (0, 1, 2)
 SHAPE = (1000, 500)
 #: the ranks over which a knee is looked for: where it lies depends on where they end
 KNEE_RANKS = range(2, 41, 2)

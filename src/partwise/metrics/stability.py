@@ -25,6 +25,9 @@ __all__ = [
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 
+#: By how much distances are moved to break ties; far above rounding, far below 1 / R.
+_UNTIE = 1e-9
+
 
 def matched_cosine(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray:
     """Return the cosine of each program of `a` with its partner in `b`.
@@ -192,13 +195,18 @@ def cophenetic_correlation(consensus: npt.ArrayLike) -> float:
     >>> round(cophenetic_correlation(C), 12)
     1.0
     """
-    from scipy.cluster.hierarchy import cophenet, linkage
+    from scipy.cluster.hierarchy import cophenet, is_valid_linkage, linkage
 
     matrix = np.asarray(consensus, np.float64)
     distances = 1.0 - matrix[np.triu_indices(matrix.shape[0], 1)]
     if distances.size < 2 or np.ptp(distances) == 0:
         return float("nan")
-    heights = cophenet(linkage(distances, "average"))
+    tree = linkage(distances, "average")
+    if not is_valid_linkage(tree):
+        # among ties, rounding put a branch above the joint that holds it: break the ties
+        noise = np.random.default_rng(0).uniform(0.0, _UNTIE, distances.size)
+        tree = linkage(distances + noise, "average")
+    heights = cophenet(tree)
     distances = distances - distances.mean()
     heights = heights - heights.mean()
     scale = np.sqrt(np.sum(distances**2) * np.sum(heights**2))
