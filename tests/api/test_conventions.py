@@ -67,6 +67,7 @@ SETTINGS = {
     "partwise.graph.spatial.neighborhood_table",
     "partwise.workflows.options.option",
     "partwise.io.opening.open_table",
+    "partwise.workflows.tune_engine.tune_rows",
     "partwise.figures.heatmap.heatmap",
 }
 #: optional parameters that may be given by position: the one number or name that a call is about,
