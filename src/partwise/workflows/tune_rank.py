@@ -139,12 +139,13 @@ class Admissible:
 
 
 def admissible(rank: RankSelection, n_components: tuple[int, ...]) -> Admissible:
-    """Exclude n that lose structure, and n that predict hidden entries clearly worse than the best.
+    """Exclude n that lose structure.
 
-    Distances between reconstructions need all components that stand out of the noise, and more do
-    them little harm, so the spectrum gives the least n. Held-out errors exclude n only where the
-    best of them is below 0.9 of that of zeros: in narrow tables of shares, hidden entries can
-    hardly be predicted by any n, and the order of such errors says little.
+    Distances between reconstructions need all components that stand out of the noise; more do them
+    little harm, and where they do, stability suffers. So the spectrum gives a least n, and of the
+    larger ones those are excluded that predict hidden entries clearly worse than a still larger n.
+    Held-out errors are asked only where the best is below 0.9 of that of zeros: in narrow tables
+    of shares hidden entries can hardly be predicted, and the order of the errors says little.
 
     Parameters
     ----------
@@ -159,15 +160,12 @@ def admissible(rank: RankSelection, n_components: tuple[int, ...]) -> Admissible
         One n at least.
     """
     needed = 0 if rank.spectrum is None else int(rank.spectrum["above_noise"].sum())
-    least = min((n for n in n_components if n >= needed), default=n_components[-1])
-    kept = [n for n in n_components if n >= least]
+    kept = [n for n in n_components if n >= needed] or [n_components[-1]]
     held = rank.summary[rank.summary["curve"] == "held_out_error"].set_index("rank")
     used = bool(len(held)) and float(held["mean"].min()) < _PREDICTS
     if used:
-        best = float(held["mean"].min())
-        clearly = [int(n) for n, low in held["low"].items() if low > best]
-        last = int(held.index.max())
-        # more programs than were measured reconstruct what the most measured do, or worse
-        fine = [n for n in kept if min(n, last) not in clearly]
-        kept = fine or kept[:1]
+        best = int(held["mean"].idxmin())
+        worse = held["low"] > held["mean"].min()
+        lost = {int(n) for n in held.index[worse] if n < best}
+        kept = [n for n in kept if n not in lost] or [kept[-1]]
     return Admissible(tuple(kept), needed, needed > n_components[-1], used)

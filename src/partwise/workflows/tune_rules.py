@@ -18,7 +18,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 #: Scores that differ by less are equal: about the difference between two runs with other seeds.
-TOLERANCE = 0.03
+TOLERANCE = 0.02
 #: A partition is worth more than a cut through data without clusters from this score on.
 LEAST_SCORE = 0.5
 #: At most this share of the cells may be in clusters that are too small.

@@ -159,7 +159,8 @@ def pairwise_agreement(
     Examples
     --------
     >>> rows = [np.array([0, 1, 2, 3]), np.array([1, 2, 3, 4])]
-    >>> pairwise_agreement(rows, [np.array([[0, 0, 1, 1]]), np.array([[1, 0, 0, 0]])])[0, 0, 1].item()
+    >>> labels = [np.array([[0, 0, 1, 1]]), np.array([[1, 0, 0, 0]])]
+    >>> pairwise_agreement(rows, labels)[0, 0, 1].item()
     1.0
     """
     count, points = len(rows), labels[0].shape[0]

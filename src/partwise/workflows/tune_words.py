@@ -49,7 +49,7 @@ def rule_in_words(
     n = _listed(allowed.n_components)
     why = f"{allowed.needed} components stand out of the permuted data"
     if allowed.held_out:
-        why += " and no other n predicts hidden entries clearly better"
+        why += ", and no larger n predicts hidden entries clearly better"
     start = f"n of {n}: {why}. "
     if not choice.structured:
         return start + (
