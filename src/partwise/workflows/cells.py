@@ -1,12 +1,13 @@
 """Tables of cells with coordinates: told from neighbourhood tables, read, and turned into one.
 
-`open_input` is what jobs call that take either. What makes a table one of cells is that it says
+`open_either` is what jobs call that take either. What makes a table one of cells is that it says
 where each cell is and of which type, and that its other columns are not named after these types.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,16 @@ from partwise.workflows.cells_options import NO_FOV, CellOptions, counting_flags
 if TYPE_CHECKING:
     from partwise.utils.progress import Progress
 
-__all__ = ["CellTable", "Cells", "coordinates_of", "open_cells", "open_input", "read_cells"]
+__all__ = [
+    "CellTable",
+    "Cells",
+    "coordinates_of",
+    "counted_text",
+    "open_cells",
+    "open_either",
+    "read_cells",
+    "resolved_of",
+]
 
 _FOV, _LABEL, _TYPE = DEFAULT_ID_COLUMNS
 _AXES = ("centroid-0", "centroid-1", "centroid-2")
@@ -75,14 +85,9 @@ class CellTable(Table):
 
     around: Surroundings | None = None
 
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """The options of `CellOptions` with the values that were used."""
-        return {} if self.around is None else self.around.resolved
 
-
-def open_input(
-    path: str | Path,
+def open_either(
+    path: str | os.PathLike[str],
     options: Any,
     *,
     metadata: Sequence[str] = (),
@@ -139,7 +144,7 @@ def open_input(
 
 
 def open_cells(
-    path: str | Path,
+    path: str | os.PathLike[str],
     options: Any,
     *,
     metadata: Sequence[str] = (),
@@ -196,7 +201,7 @@ def open_cells(
 
 
 def read_cells(
-    path: str | Path,
+    path: str | os.PathLike[str],
     options: Any,
     *,
     metadata: Sequence[str] = (),
@@ -282,6 +287,25 @@ def coordinates_of(table: Table) -> npt.NDArray[np.float64] | None:
     )
 
 
+def resolved_of(table: Table) -> dict[str, Any]:
+    """Return the options of `CellOptions` with the values used; empty if nothing was counted."""
+    around = getattr(table, "around", None)
+    return {} if around is None else dict(around.resolved)
+
+
+def counted_text(table: Table) -> str:
+    """Return how a table was counted from cells, as a sentence; empty if it was not."""
+    around = getattr(table, "around", None)
+    if around is None:
+        return ""
+    what = "numbers" if around.resolved["counts"] else "shares"
+    return (
+        f"The table was counted from the coordinates {', '.join(around.resolved['coordinates'])}: "
+        f"it holds the {what} of the types among the neighbours of each cell, which are "
+        f"{around.text} ({around.others.mean():,.1f} neighbours on average)."
+    )
+
+
 def _wanted(options: CellOptions) -> tuple[str, ...]:
     """Return names that a table of cells may have; they help to find its delimiter."""
     given = (*options.coordinates, options.type_column, options.fov_column)
@@ -295,7 +319,9 @@ def _positions(found: Peek, options: CellOptions) -> tuple[str, ...]:
     return known_coordinates(found.names) or ((SPATIAL,) if found.spatial else ())
 
 
-def _positions_of_table(path: str | Path, options: CellOptions) -> tuple[str, ...] | None:
+def _positions_of_table(
+    path: str | os.PathLike[str], options: CellOptions
+) -> tuple[str, ...] | None:
     """Return the coordinates of a table that is none of cells; None means by name."""
     if options.coordinates:
         return options.coordinates

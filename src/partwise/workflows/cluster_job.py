@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from partwise.exceptions import UsageError
-from partwise.io import open_table
 from partwise.report import RunRecord, write_report
 from partwise.utils.optional import require
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
+from partwise.workflows.cells import open_either, resolved_of
 from partwise.workflows.checkpoint import Checkpoint, open_checkpoint
 from partwise.workflows.clock import Clock
 from partwise.workflows.cluster_compare import compare_niches, wanted_design
@@ -148,11 +148,10 @@ def open_input(
     input: str | os.PathLike[str], options: ClusterOptions, folder: RunFolder, clock: Clock
 ) -> Table:
     """Open the table that the options name columns of."""
-    return open_table(
+    return open_either(
         input,
-        id_columns=options.id_columns or None,
+        options,
         metadata=options.metadata,
-        features=options.features or None,
         spool_dir=folder.staging,  # what does not fit into memory goes where there is room
         chunk_rows=options.chunksize,
         n_threads=clock.record.n_threads,
@@ -182,7 +181,7 @@ def _find(
         control = compare_with_raw(table, rows.clustering, options, n_threads)
     with clock.stage("niches"):
         model.niches_ = niches_of(
-            model, table.matrix, rows.clustering.labels, options, n_threads=n_threads
+            model, table, rows.clustering.labels, options, n_threads=n_threads
         )
         compared = compare_niches(
             design, rows.clustering.labels, rows.clustering.n_clusters, seed=options.seed
@@ -213,7 +212,7 @@ def _find(
 
 def _resolved(options: ClusterOptions, model: Any, table: Table, n_threads: int) -> dict[str, Any]:
     """Return every option with the value that was used."""
-    used = dataclasses.asdict(options)
+    used = dataclasses.asdict(options) | resolved_of(table)
     used["id_columns"] = list(table.ids.columns)
     used["features"] = list(options.features) or "all but the id columns"
     used["subsample_fraction"] = options.sample_share

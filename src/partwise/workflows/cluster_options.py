@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from partwise.exceptions import UsageError
+from partwise.workflows.cells_options import CellOptions
 from partwise.workflows.cluster_extra_options import (
     METRICS,
     SAMPLE_SHARE,
@@ -59,8 +60,10 @@ _INPUT, _NMF, _GRAPH, _OUTPUT, _RUN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterOptions:
+class ClusterOptions(CellOptions):
     """What `partwise cluster` can be told; each field is also a flag of the command line.
+
+    The fields of `CellOptions`, for tables of cells with coordinates, and these:
 
     Attributes
     ----------
@@ -248,6 +251,7 @@ class ClusterOptions:
         check_choice("init", self.init, INITS)
         for name in self.formats:
             check_choice("format", name, FORMATS)
+        self.check_cells()
         check_sample(self)
         check_choice("metric", self.metric, METRICS)
         check_small(self)

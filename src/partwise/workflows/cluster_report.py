@@ -21,6 +21,7 @@ from partwise.report import (
     format_duration,
 )
 from partwise.utils.memory import peak_memory_bytes
+from partwise.workflows.cells import counted_text
 from partwise.workflows.cluster_compare import comparison_sections
 from partwise.workflows.cluster_small import SMALL_LABEL
 
@@ -350,7 +351,9 @@ def _methods(found: Findings) -> list[str]:
     n, p = found.table.shape
     options, rows, fit = found.options, found.rows, found.fit
     recall = "exact" if rows.recall >= 1 else f"approximate, recall {rows.recall:.3f} on a sample"
+    counted = counted_text(found.table)
     return [
+        *([counted] if counted else []),
         *found.prepared.sentences,
         f"A table of {n:,} cells and {p:,} features was factorized into {fit.programs.shape[0]} "
         f"non-negative factors with partwise {__version__} (solver {options.solver}, start "
