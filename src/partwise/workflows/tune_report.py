@@ -23,7 +23,7 @@ from partwise.report import (
 )
 from partwise.utils.memory import peak_memory_bytes
 from partwise.workflows.tune_files import POINT
-from partwise.workflows.tune_text import alternatives_as_text, setting
+from partwise.workflows.tune_text import alternatives_as_text, sentence, setting
 
 if TYPE_CHECKING:
     from partwise.workflows.tune_files import TuneFindings
@@ -180,7 +180,7 @@ def _headlines(found: TuneFindings) -> list[Headline]:
 
 def _box(found: TuneFindings) -> Box:
     chosen = found.result.recommendation
-    lines = [("Why", f"{chosen.rule}.")]
+    lines = [("Why", sentence(chosen.rule))]
     if not math.isnan(chosen.confidence):
         lines.append(
             (
@@ -350,7 +350,7 @@ def _methods(found: TuneFindings) -> list[str]:
         "adjusted Rand index of pairs of replicates; the score is what remains of it beyond that "
         "of data without clusters at as many clusters.",
         f"The setting {setting(chosen.n_components, chosen.n_neighbors, chosen.resolution)} was "
-        f"recommended: {chosen.rule}.",
+        f"recommended: {sentence(chosen.rule)}",
     ]
 
 

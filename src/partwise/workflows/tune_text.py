@@ -11,7 +11,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from partwise.workflows.tune_files import TuneFindings
 
-__all__ = ["alternatives_as_text", "setting", "text_report"]
+__all__ = ["alternatives_as_text", "sentence", "setting", "text_report"]
 
 _WIDTH = 60
 _BROAD, _THIN = "=" * _WIDTH, "-" * 40
@@ -59,6 +59,11 @@ def setting(n_components: int, n_neighbors: int, resolution: float) -> str:
     'n=8, k=15, r=0.05'
     """
     return f"n={n_components}, k={n_neighbors}, r={resolution:g}"
+
+
+def sentence(text: str) -> str:
+    """Return a text that ends in one full stop."""
+    return f"{text.rstrip('. ')}."
 
 
 def alternatives_as_text(alternatives: pd.DataFrame, most: int = _MOST_ALTERNATIVES) -> list[str]:
@@ -145,7 +150,7 @@ def _recommendation(found: TuneFindings) -> Iterator[str]:
     yield f"  Recommended: {setting(chosen.n_components, chosen.n_neighbors, chosen.resolution)}"
     yield f"    -> {chosen.n_clusters} clusters, min size={point['min_cluster_size']:.0f}"
     yield ""
-    yield from _wrapped(f"Rule: {chosen.rule}.")
+    yield from _wrapped(f"Rule: {sentence(chosen.rule)}")
     if chosen.confidence == chosen.confidence:
         yield from _wrapped(
             f"How sure: {chosen.confidence:.0%} of resamples of the replicates give this number of "
