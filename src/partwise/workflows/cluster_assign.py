@@ -20,12 +20,20 @@ from partwise.prepare.recipe import PreparedSource, Recipe
 from partwise.report import RunRecord, write_report
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
+from partwise.workflows.cells import resolved_of
+from partwise.workflows.cells_options import CellOptions
 from partwise.workflows.clock import Clock
 from partwise.workflows.cluster_assign_files import write_assigned
 from partwise.workflows.cluster_assign_report import build_report
 from partwise.workflows.cluster_assign_result import Assigned, AssignResult, assigned_numbers
 from partwise.workflows.cluster_compare import compare_niches, wanted_design
-from partwise.workflows.cluster_niches import Niches, niche_space, read_niches, unexplained_of
+from partwise.workflows.cluster_niches import (
+    COUNTING,
+    Niches,
+    niche_space,
+    read_niches,
+    unexplained_of,
+)
 from partwise.workflows.cluster_prepare import prepare_cells
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line, once, specs
@@ -43,11 +51,12 @@ __all__ = ["assign", "effective_options", "find_model"]
 _OWN = (
     *("model", "min_coverage", "allow", "compare", "by", "maps", "map_fovs", "id_columns"),
     *("features", "output_dir", "formats", "threads", "chunksize", "seed"),
+    *("coordinates", "type_column", "fov_column"),
 )
 #: Those of them that are as in the run that made the model, unless they are given.
-_KEPT = ("id_columns", "features")
+_KEPT = ("id_columns", "features", "coordinates", "type_column", "fov_column")
 #: Options of that run which concern its own cells alone.
-_OF_THE_FIT = ("subsample", "subsample_fraction", "seed")
+_OF_THE_FIT = ("subsample", "subsample_fraction")
 #: More cells than this share that are unlike the known ones are worth a warning.
 _MANY_UNSEEN = 0.05
 
@@ -99,9 +108,7 @@ def assign(
             model = load_model(path)
             niches = read_niches(model, path)
             used = effective_options(options, niches)
-            from partwise.workflows.cluster_job import open_input
-
-            table = open_input(input, used, folder, clock)
+            table = _open(input, used, options, folder, clock)
         with table:
             found = _find(table, used, model, niches, clock)
             outputs = _write(found, folder, clock, command)
@@ -160,10 +167,11 @@ def effective_options(options: ClusterOptions, niches: Niches) -> ClusterOptions
         If an option is given that says how niches are found: those of the model are known.
     """
     settings = {spec.name: spec for spec in specs(type(options))}
+    own = _OWN if niches.counted else (*_OWN, *COUNTING)
     given = [
         spec.flags[-1]
         for name, spec in settings.items()
-        if name not in _OWN and spec.matters != "once" and getattr(options, name) != spec.default
+        if name not in own and spec.matters != "once" and getattr(options, name) != spec.default
     ]
     if given:
         raise UsageError(
@@ -175,9 +183,28 @@ def effective_options(options: ClusterOptions, niches: Niches) -> ClusterOptions
         for name, value in niches.options.items()
         if name in settings
         and name not in _OF_THE_FIT
-        and (name not in _OWN or (name in _KEPT and not getattr(options, name)))
+        and (name not in own or (name in _KEPT and not getattr(options, name)))
     }
     return dataclasses.replace(options, **taken)
+
+
+def _open(
+    input: str | os.PathLike[str],
+    options: ClusterOptions,
+    asked: ClusterOptions,
+    folder: RunFolder,
+    clock: Clock,
+) -> Table:
+    """Open the new table; neighbourhoods are counted as the model has it if it is one of cells."""
+    from partwise.workflows.cluster_job import open_input
+
+    try:
+        return open_input(input, options, folder, clock)
+    except UsageError:
+        given: dict[str, Any] = {
+            field.name: getattr(asked, field.name) for field in dataclasses.fields(CellOptions)
+        }
+        return open_input(input, dataclasses.replace(options, **given), folder, clock)
 
 
 def _find(
@@ -199,8 +226,8 @@ def _find(
         left = unexplained_of(X, usage, narrowed.components_)
     with clock.stage("assign"):
         found = assign_labels(
-            niche_space(usage, model.components_),
-            niche_space(niches.usage, model.components_),
+            niche_space(usage, model.components_, options),
+            niche_space(niches.usage, model.components_, options),
             niches.labels,
             weights=niches.weights,
             n_neighbors=niches.n_neighbors,
@@ -210,6 +237,8 @@ def _find(
         unseen = (found.labels >= 0) & (far | (left > niches.unexplained))
     compared = compare_niches(design, found.labels, niches.n_clusters, seed=options.seed)
     told = [*table.notes, *prepared.notes, *low, *_advice(matched.coverage, found.labels, unseen)]
+    if bool(resolved_of(table)) != niches.counted:
+        told.append(_counted_otherwise(niches.counted))
     warn_of(clock, [*told, *(compared.warnings if compared is not None else ())])
     return Assigned(
         table=table,
@@ -283,9 +312,22 @@ def _advice(
     return texts
 
 
+def _counted_otherwise(by_model: bool) -> str:
+    if by_model:
+        return (
+            "the neighbourhoods of the model's cells were counted by its run, those of the new "
+            "table came with it: niches compare only if both were counted in the same way"
+        )
+    return (
+        "the neighbourhoods of the new cells were counted by this run, those of the model's cells "
+        "came with its table: niches compare only if both were counted in the same way "
+        "(--neighborhood, --radius and what belongs to them)"
+    )
+
+
 def _resolved(options: ClusterOptions, table: Table, n_threads: int) -> dict[str, Any]:
     """Return every option with the value that was used."""
-    used = dataclasses.asdict(options)
+    used = dataclasses.asdict(options) | resolved_of(table)
     used["id_columns"] = list(table.ids.columns)
     used["features"] = "those of the model"
     used["min_coverage"] = options.least_coverage

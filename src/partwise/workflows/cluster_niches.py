@@ -16,26 +16,50 @@ import numpy.typing as npt
 
 from partwise.exceptions import DataError
 from partwise.factorize.projection import row_fit
-from partwise.graph import clustering_space, distinct_rows
+from partwise.graph import distinct_rows
 from partwise.graph.assign import nearest_rows
+from partwise.graph.neighbors import unit_rows
 from partwise.utils.random import generator
+from partwise.workflows.cells import resolved_of
+from partwise.workflows.cells_options import CellOptions
+from partwise.workflows.cluster_prepare import FOV_COLUMN
+from partwise.workflows.cluster_stages import space_of
 from partwise.workflows.options import specs
-from partwise.workflows.sampling import take_rows
+from partwise.workflows.sampling import strata_of, take_rows
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from partwise.io import Table
     from partwise.workflows.cluster_options import ClusterOptions
 
-__all__ = ["QUANTILE", "Niches", "niche_space", "niches_of", "read_niches", "unexplained_of"]
+__all__ = [
+    "COUNTING",
+    "QUANTILE",
+    "Niches",
+    "niche_space",
+    "niches_of",
+    "read_niches",
+    "unexplained_of",
+]
 
 #: Version of the record; raised when an older partwise could not use it.
 VERSION = 1
 #: Share of the known cells that are not called unlike the known ones, by each of two measures.
 QUANTILE = 0.999
 
+#: Options that say how neighbours of cells with coordinates are counted.
+COUNTING = frozenset(field.name for field in dataclasses.fields(CellOptions)) - {
+    "coordinates",
+    "type_column",
+    "fov_column",
+}
+
 _MOST_CELLS = 50_000
 _MOST_VALUES = 2**21  # of usage: the model stays below about 10 MB
 _FEWEST_OF_A_CLUSTER = 200  # cells drawn of each, where it has them
 _N_NEIGHBORS = 15
+_FOLDS = 5  # of fields of view, each compared with the others
 #: Unexplained shares below this are rounding: with as many factors as features every row fits.
 _LEAST_UNEXPLAINED = 1e-4
 
@@ -64,7 +88,9 @@ class Niches:
     n_neighbors
         Known cells that vote.
     options
-        The options of the run on which results depend.
+        The options of the run on which results depend, as they were resolved.
+    counted
+        Whether that run counted the neighbourhoods itself, from cells with coordinates.
     """
 
     usage: npt.NDArray[np.float32]
@@ -76,6 +102,7 @@ class Niches:
     unexplained: float
     n_neighbors: int
     options: dict[str, Any]
+    counted: bool
 
     @property
     def n_clusters(self) -> int:
@@ -84,15 +111,19 @@ class Niches:
 
 
 def niche_space(
-    usage: npt.NDArray[Any], programs: npt.NDArray[Any]
+    usage: npt.NDArray[Any], programs: npt.NDArray[Any], options: ClusterOptions
 ) -> npt.NDArray[np.floating[Any]]:
-    """Return the coordinates in which cells are compared, n x r; see `clustering_space`."""
-    return clustering_space(usage, programs)
+    """Return coordinates, n x r, whose Euclidean distance is that in which cells were clustered.
+
+    For the metric cosine these are the directions of `space_of`; rows of zeros stay zero.
+    """
+    space = space_of(usage, programs, options)
+    return unit_rows(space) if options.metric == "cosine" else space
 
 
 def niches_of(
     model: Any,
-    matrix: Any,
+    table: Table,
     labels: npt.NDArray[np.int32],
     options: ClusterOptions,
     *,
@@ -104,8 +135,8 @@ def niches_of(
     ----------
     model
         The fitted estimator.
-    matrix
-        X as it was factorized, n x p.
+    table
+        X as it was factorized, n x p, and what identifies its rows.
     labels
         Cluster of each cell, n; -1 for those without one.
     options
@@ -119,10 +150,11 @@ def niches_of(
         The record, for `model.niches_`; at most 50,000 cells, of each cluster in proportion, but
         200 at least where it has them.
     """
+    counted = resolved_of(table)
     K = int(labels.max(initial=-1)) + 1
     sizes = np.bincount(labels[labels >= 0], minlength=K)
     rows = _sample(labels, sizes, int(model.components_.shape[0]), options.seed)
-    X = take_rows(matrix, rows)
+    X = take_rows(table.matrix, rows)
     # found as that of new cells will be, so that equal cells have equal usage
     usage = np.asarray(model.transform(X), np.float32) if len(rows) else _no_usage(model)
     left = unexplained_of(X, usage, model.components_) if len(rows) else np.zeros(0)
@@ -130,8 +162,9 @@ def niches_of(
     kept, of_row = usage[found.rows], labels[rows][found.rows]
     drawn = np.bincount(labels[rows], minlength=K)
     weights = (sizes / np.maximum(drawn, 1))[of_row]
-    space = niche_space(kept, model.components_)
-    distance = _reach(space, of_row, found.multiplicity, K, n_threads)
+    space = niche_space(kept, model.components_, options)
+    fovs = _fovs(table.ids, rows[found.rows])
+    distance = _reach(space, of_row, found.multiplicity, K, fovs, n_threads)
     bound = float(np.quantile(left, QUANTILE, method="higher")) if len(left) else 0.0
     return {
         "version": VERSION,
@@ -143,7 +176,8 @@ def niches_of(
         "distance": distance,
         "unexplained": max(bound, _LEAST_UNEXPLAINED),
         "n_neighbors": _N_NEIGHBORS,
-        "options": _recorded(options),
+        "options": _recorded(options) | {name: counted[name] for name in COUNTING & set(counted)},
+        "counted": bool(counted),
     }
 
 
@@ -239,30 +273,67 @@ def _no_usage(model: Any) -> npt.NDArray[np.float32]:
     return np.zeros((0, int(model.components_.shape[0])), np.float32)
 
 
+def _fovs(ids: pd.DataFrame, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+    """Return the field of view of each row as a number; None if there are not two or more."""
+    if FOV_COLUMN not in ids:
+        return None
+    codes, names = strata_of(ids[FOV_COLUMN].iloc[rows])
+    return codes if len(names) > 1 else None
+
+
 def _reach(
     space: npt.NDArray[Any],
     labels: npt.NDArray[np.int32],
     multiplicity: npt.NDArray[np.int64],
     n_clusters: int,
+    fovs: npt.NDArray[np.int64] | None,
     n_threads: int | None,
 ) -> npt.NDArray[np.float64]:
-    """Return how far the cells of each cluster lie from the nearest others, almost all of them."""
+    """Return how far the cells of each cluster lie from the nearest others, almost all of them.
+
+    Cells of one field of view share neighbours, so they lie closer to each other than those of new
+    tissue will. How much closer shows in the distances to cells of other fields of view; the median
+    over clusters counts, because some clusters are in one field of view only.
+    """
     m = len(space)
     if m < 2:
         return np.full(n_clusters, np.inf)
     k = min(_N_NEIGHBORS + 1, m)
     _, distances = nearest_rows(space, space, n_neighbors=k, n_threads=n_threads)
-    mean = distances[:, 1:].mean(axis=1)  # the first is the row itself
-    reach = np.full(n_clusters, np.inf)
+    within = distances[:, 1:].mean(axis=1)  # the first is the row itself
+    reach = _quantiles(within, labels, multiplicity, n_clusters)
+    if fovs is None:
+        return reach
+    other = np.full(m, np.inf)
+    fold = fovs % _FOLDS
+    for i in np.unique(fold):
+        inside, rest = np.flatnonzero(fold == i), np.flatnonzero(fold != i)
+        if len(rest) >= _N_NEIGHBORS:
+            _, distances = nearest_rows(
+                space[inside], space[rest], n_neighbors=_N_NEIGHBORS, n_threads=n_threads
+            )
+            other[inside] = distances.mean(axis=1)
+    ratio = _quantiles(other, labels, multiplicity, n_clusters) / reach
+    ratio = ratio[np.isfinite(ratio)]
+    return reach * (max(1.0, float(np.median(ratio))) if len(ratio) else 1.0)
+
+
+def _quantiles(
+    values: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int32],
+    multiplicity: npt.NDArray[np.int64],
+    n_clusters: int,
+) -> npt.NDArray[np.float64]:
+    """Return the value that `QUANTILE` of the cells of each cluster do not exceed."""
+    found = np.full(n_clusters, np.inf)
     for cluster in range(n_clusters):
         members = np.flatnonzero(labels == cluster)
         if not len(members):
             continue
-        order = members[np.argsort(mean[members], kind="stable")]
+        order = members[np.argsort(values[members], kind="stable")]
         share = np.cumsum(multiplicity[order]) / multiplicity[order].sum()
-        last = min(int(np.searchsorted(share, QUANTILE)), len(order) - 1)
-        reach[cluster] = mean[order[last]]
-    return reach
+        found[cluster] = values[order[min(int(np.searchsorted(share, QUANTILE)), len(order) - 1)]]
+    return found
 
 
 def _recorded(options: ClusterOptions) -> dict[str, Any]:
