@@ -12,6 +12,7 @@ CHANGED = {
     "subsample": "patient 1",
     "subsample_fraction": 0.25,
     "normalize_by_fov": True,
+    "svd": True,
     "metric": "cosine",
     "normalize_usage": True,
     "min_cluster_size": "1%",

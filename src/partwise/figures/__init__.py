@@ -40,6 +40,7 @@ from partwise.figures.style import (
     render,
 )
 from partwise.figures.tune import cluster_confidence, resolution_ranges, tuning_grid
+from partwise.figures.variance import variance_curve
 
 __all__ = [
     "GREY",
@@ -79,4 +80,5 @@ __all__ = [
     "usage_by_cluster",
     "usage_by_group",
     "usage_maps",
+    "variance_curve",
 ]

@@ -18,11 +18,13 @@ from partwise.metrics.stability import (
     matched_cosine,
     mean_matched_cosine,
 )
+from partwise.metrics.variance import VarianceSpectrum, variance_spectrum
 
 __all__ = [
     "GroupComparison",
     "PermutationTest",
     "Spectrum",
+    "VarianceSpectrum",
     "adjusted_rand",
     "benjamini_hochberg",
     "co_assignment",
@@ -35,4 +37,5 @@ __all__ = [
     "normalized_mutual_information",
     "permutation_spectrum",
     "permutation_test",
+    "variance_spectrum",
 ]

@@ -25,6 +25,7 @@ __all__ = [
     "small_option",
     "subsample_fraction_option",
     "subsample_option",
+    "svd_option",
 ]
 
 SAMPLE_SHARE = 0.1
@@ -67,6 +68,18 @@ def normalize_by_fov_option() -> Any:
         help="Divide each feature by its mean over the cells of the same fov, so that fields of "
         "view are comparable.",
         section=_INPUT,
+    )
+
+
+def svd_option() -> Any:
+    """Declare the spectrum of the table."""
+    return option(
+        False,
+        "--svd",
+        kind=bool,
+        help="Also say how many components explain 90, 95 and 99 % of the variance of the table, "
+        "as advice for -n.",
+        section=_OUTPUT,
     )
 
 

@@ -11,6 +11,7 @@ from partwise.io import save_model
 from partwise.io.h5ad_writer import write_h5ad
 from partwise.io.writers import write_csv, write_parquet
 from partwise.workflows.cluster_compare import write_comparison
+from partwise.workflows.cluster_extras import write_extras
 
 if TYPE_CHECKING:
     from partwise.workflows.cluster_result import Findings
@@ -71,7 +72,8 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
         )
         written["h5ad"] = (name, "table, clusters and factors for scverse tools")
     more, told = write_comparison(found.compared, folder, stem)
-    return {**written, **more}, [*notes, *told]
+    extra, said = write_extras(found, folder)
+    return {**written, **more, **extra}, [*notes, *told, *said]
 
 
 def _timeless(model: Any) -> Any:

@@ -38,6 +38,7 @@ from partwise.workflows.cluster_stages import (
     fit_table,
     space_of,
 )
+from partwise.workflows.cluster_svd import svd_of
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line, once
 from partwise.workflows.outputs import RunFolder, open_run_folder
@@ -141,6 +142,7 @@ def cluster(
         seconds=clock.seconds,
         options=options,
         compared=found.compared,
+        svd=found.svd,
     )
 
 
@@ -167,6 +169,7 @@ def _find(
         table, prepared = prepare_cells(table, options)
         design = wanted_design(table.ids, options)  # refused before the work, not after it
     told = [*table.notes, *prepared.notes, *advice_before(table, options)]
+    svd = svd_of(table, options, n_threads, clock)
     with clock.stage("factorize") as stage, warnings.catch_warnings():
         # what estimators warn of is said by the status of the fit, in the report and at the end
         warnings.simplefilter("ignore")
@@ -207,6 +210,7 @@ def _find(
         parameters=_resolved(options, model, table, n_threads),
         seconds=clock.seconds,
         compared=compared,
+        svd=svd,
     )
 
 

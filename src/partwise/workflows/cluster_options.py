@@ -20,6 +20,7 @@ from partwise.workflows.cluster_extra_options import (
     small_option,
     subsample_fraction_option,
     subsample_option,
+    svd_option,
 )
 from partwise.workflows.cluster_tissue_options import (
     LEAST_COVERAGE,
@@ -114,6 +115,8 @@ class ClusterOptions(CellOptions):
         "mark" by the label -2.
     formats
         Formats of the table of cells; CSV is always written, the others beside it.
+    svd
+        Also compute the singular values of the centred table.
     umap
         Draw the embedding by UMAP in place of PCA.
     model
@@ -212,6 +215,7 @@ class ClusterOptions(CellOptions):
     small: str = small_option()
     output_dir: str | os.PathLike[str] = output_dir_option("results")
     formats: tuple[str, ...] = formats_option("the table of cells", FORMATS)
+    svd: bool = svd_option()
     umap: bool = option(
         False,
         "--umap",

@@ -24,6 +24,7 @@ from partwise.utils.memory import peak_memory_bytes
 from partwise.workflows.cells import counted_text
 from partwise.workflows.cluster_compare import comparison_sections
 from partwise.workflows.cluster_small import SMALL_LABEL
+from partwise.workflows.cluster_svd import svd_sections
 
 if TYPE_CHECKING:
     from partwise.workflows.cluster_result import Findings
@@ -75,6 +76,7 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
         summary=_summary(found),
         sections=[
             *_cells(found),
+            *svd_sections(found.svd),
             _factors(found),
             _clusters(found),
             _control(found),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from partwise.workflows.cluster_options import ClusterOptions
     from partwise.workflows.cluster_prepare import Preparation
     from partwise.workflows.cluster_small import SmallClusters
+    from partwise.workflows.cluster_svd import Svd
 
 __all__ = ["ClusterResult", "Findings", "numbers_of"]
 
@@ -48,6 +49,7 @@ class Findings:
     parameters: dict[str, Any]
     seconds: dict[str, float]
     compared: Compared | None = None
+    svd: Svd | None = None
 
     @property
     def factor_names(self) -> tuple[str, ...]:
@@ -93,6 +95,8 @@ class ClusterResult:
         What was asked for.
     compared
         Groups of patients, if they were compared.
+    svd
+        Singular values of the table, if they were asked for.
     """
 
     input: Path
@@ -108,6 +112,7 @@ class ClusterResult:
     seconds: dict[str, float]
     options: ClusterOptions
     compared: Compared | None = None
+    svd: Svd | None = None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -128,6 +133,7 @@ class ClusterResult:
             **({} if self.small is None else {"small_clusters": self.small.summary}),
             "n_distinct_rows": self.rows.n_distinct,
             "control": self.control.summary,
+            **({} if self.svd is None else {"svd": self.svd.summary}),
             **compared_numbers(self.compared),
             "outputs": {name: str(path) for name, path in self.outputs.items()},
             "warnings": list(self.warnings),
@@ -148,6 +154,7 @@ class ClusterResult:
             + (f"; {self.rows.n_isolated:,} isolated" if self.rows.n_isolated else ""),
             *([] if self.small is None else [self.small.sentence]),
             self.control.line,
+            *([] if self.svd is None else [f"svd: {self.svd.sentence}"]),
             *([] if self.compared is None else [self.compared.line]),
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"report: {self.outputs['report']}",
@@ -176,6 +183,7 @@ def numbers_of(found: Findings) -> dict[str, Any]:
         "neighbor_method": found.rows.method,
         "neighbor_recall": found.rows.recall,
         "control": found.control.summary,
+        **({} if found.svd is None else {"svd": found.svd.summary}),
         **compared_numbers(found.compared),
         **found.prepared.summary,
     }

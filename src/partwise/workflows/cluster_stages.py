@@ -188,6 +188,8 @@ def embed_sample(
     chosen = sample_rows(connected.shape[0], _MOST_POINTS, options.seed)
     rows = connected if chosen is None else connected[chosen]
     sample = space[rows]
+    if not sample.size:
+        return pd.DataFrame({"": [], " ": []}), pd.Series([], name="Cluster", dtype=np.int32)
     if options.umap:
         xy, names = umap(sample, random_state=options.seed), ["UMAP 1", "UMAP 2"]
     else:

@@ -1,0 +1,19 @@
+"""Files and parts of the report of what the cluster job is asked for beyond its clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from partwise.workflows.cluster_svd import write_svd
+
+if TYPE_CHECKING:
+    from partwise.workflows.cluster_files import Written
+    from partwise.workflows.cluster_result import Findings
+    from partwise.workflows.outputs import RunFolder
+
+__all__ = ["write_extras"]
+
+
+def write_extras(found: Findings, folder: RunFolder) -> tuple[Written, list[str]]:
+    """Write what was asked for beyond the clusters; return the files and what to know of them."""
+    return write_svd(found.svd, found.table.name, folder)
