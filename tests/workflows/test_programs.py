@@ -3,6 +3,9 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
+import weakref
 
 import anndata
 import numpy as np
@@ -14,7 +17,7 @@ from partwise.exceptions import DataError, UsageError
 from partwise.factorize import gene_scores, refit_programs
 from partwise.prepare import normalize_total, overdispersed_genes, scale_to_unit_variance
 from partwise.report import Report
-from partwise.workflows import ProgramsOptions, programs, programs_job
+from partwise.workflows import ProgramsOptions, programs, programs_input, programs_job
 from partwise.workflows.programs_options import parse_ranks
 
 SETTINGS = {"ranks": "3-6", "replicates": 8, "genes": 60, "top": 10}
@@ -371,3 +374,26 @@ def test_damaged_folders(run, counts, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="folder"):
         run(tmp_path / "empty")
+
+
+def test_the_counts_are_gone_before_the_report(run, monkeypatch):
+    opened, left = [], []
+
+    def open_counts(*args, **settings):
+        table = programs_input.open_counts(*args, **settings)
+        opened.append(weakref.ref(table.matrix))
+        return table
+
+    def build_report(*_):
+        left.extend(reference() for reference in opened)
+        return Report("no figures")
+
+    monkeypatch.setattr(programs_job, "open_counts", open_counts)
+    monkeypatch.setattr(programs_job, "build_report", build_report)
+    run(formats=("csv", "h5ad"))
+    assert left == [None]
+
+
+def test_what_draws_is_not_loaded_before_the_report():
+    code = "import sys, partwise.workflows.programs_job; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

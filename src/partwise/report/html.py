@@ -15,7 +15,6 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from partwise.figures import render
 from partwise.report.model import Report, ReportFigure, ReportTable
 from partwise.report.text import format_number
 from partwise.utils.atomic import write_text
@@ -91,6 +90,8 @@ def _page(report: Report, dpi: int | None) -> str:
 
 
 def _image(number: int, source: ReportFigure, dpi: int | None) -> _Image:
+    from partwise.figures import render  # what draws is loaded when there is something to draw
+
     fmt = source.fmt if dpi is None else "png"
     data = render(source.figure, fmt, dpi=dpi or _DPI)
     if fmt == "svg" and len(data) > _LARGEST_SVG:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
-
-import pandas as pd
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Literal
 
 from partwise.exceptions import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = ["Box", "Headline", "Report", "ReportFigure", "ReportTable", "Section"]
 

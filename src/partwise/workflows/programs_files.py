@@ -11,19 +11,24 @@ from partwise.io.writers import write_csv, write_parquet
 from partwise.workflows.usage_files import UsageTables, Written, program_names, write_usage
 
 if TYPE_CHECKING:
+    from partwise.io import Table
     from partwise.workflows.outputs import RunFolder
     from partwise.workflows.programs_job import Findings
 
 __all__ = ["write_tables"]
 
 
-def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Written, list[str]]:
+def write_tables(
+    found: Findings, table: Table, folder: RunFolder, n_threads: int
+) -> tuple[Written, list[str]]:
     """Write usage, programs, scores, top genes, ranks and genes.
 
     Parameters
     ----------
     found
         What a run found.
+    table
+        The counts it was found in.
     folder
         Where its files go.
     n_threads
@@ -36,9 +41,9 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
     notes
         What the user should know about them.
     """
-    stem, formats = found.table.name, found.options.formats
+    stem, formats = found.name, found.options.formats
     data = UsageTables(
-        table=found.table,
+        table=table,
         usage=found.programs.usage,
         programs=found.programs.per_million,
         kept=found.counts.kept,

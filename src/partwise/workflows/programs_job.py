@@ -22,8 +22,8 @@ from partwise.workflows.options import command_line
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.programs_files import write_tables
 from partwise.workflows.programs_input import open_counts
+from partwise.workflows.programs_memory import release
 from partwise.workflows.programs_options import ProgramsOptions
-from partwise.workflows.programs_report import build_report
 from partwise.workflows.programs_stages import (
     Counts,
     Programs,
@@ -32,20 +32,28 @@ from partwise.workflows.programs_stages import (
     prepare,
     try_ranks,
 )
-from partwise.workflows.usage_files import program_names
+from partwise.workflows.usage_files import Written, program_names
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from partwise.factorize import Consensus, ConsensusNMF, ConsensusRanks
     from partwise.io import Table
+    from partwise.report import Report
 
 __all__ = ["Findings", "ProgramsOptions", "ProgramsResult", "programs"]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the stages of a run found, for the files and the report."""
+    """What the stages of a run found, for the files and the report.
 
-    table: Table
+    The values of the table are no part of it: they may go before the report is made.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    ids: pd.DataFrame
     options: ProgramsOptions
     counts: Counts
     ranks: ConsensusRanks
@@ -210,15 +218,13 @@ def programs(
     clock = Clock(progress or silent(), record)
     with open_run_folder(options.output_dir) as folder:
         record.add_input(input)
-        with clock.stage("read"):
-            table = _open(input, options, folder, clock)
-        with table:
-            found = _find(table, options, n_threads, clock)
-            outputs = _write(found, folder, clock, command)
+        found, written = _find_and_write(input, options, folder, clock)
+        release()
+        outputs = _finish(found, written, folder, clock, command)
     return ProgramsResult(
         input=Path(input),
-        n_cells=table.shape[0],
-        n_genes=table.shape[1],
+        n_cells=found.shape[0],
+        n_genes=found.shape[1],
         genes=found.counts.names,
         model=found.programs.model,
         ranks=found.ranks,
@@ -243,20 +249,40 @@ def _open(
     )
 
 
+def _find_and_write(
+    input: str | os.PathLike[str], options: ProgramsOptions, folder: RunFolder, clock: Clock
+) -> tuple[Findings, Written]:
+    """Run the stages that need the values of the table; they are gone when it returns."""
+    n_threads = clock.record.n_threads or 1
+    with clock.stage("read"):
+        table = _open(input, options, folder, clock)
+    with table:
+        found = _find(table, options, n_threads, clock)
+        with clock.stage("write"):
+            written, notes = write_tables(found, table, folder, n_threads)
+    warn_of(clock, notes)
+    return found, written
+
+
 def _find(table: Table, options: ProgramsOptions, n_threads: int, clock: Clock) -> Findings:
     """Run the stages that compute."""
+    release()  # what reading took
     with clock.stage("prepare"):
         counts = prepare(table, options)
         _check_ranks(options, counts)
+    release()
     with clock.stage("factorize", len(options.asked) * options.replicates) as stage:
         ranks = try_ranks(counts, options, n_threads, stage)
+    release()
     with clock.stage("consensus"):
         found = find_programs(counts, ranks, options, n_threads)
     warn_of(clock, [*table.notes, *advice(table, counts, ranks, found, options)])
     return Findings(
-        table=table,
+        name=table.name,
+        shape=table.shape,
+        ids=table.ids,
         options=options,
-        counts=counts,
+        counts=counts.without_values(),
         ranks=ranks,
         programs=found,
         warnings=tuple(clock.record.warnings),
@@ -289,11 +315,10 @@ def _resolved(
     return used
 
 
-def _write(found: Findings, folder: RunFolder, clock: Clock, command: str) -> dict[str, Path]:
-    """Write all outputs, and move them into place together; run.json comes last."""
-    with clock.stage("write"):
-        written, notes = write_tables(found, folder, clock.record.n_threads or 1)
-    warn_of(clock, notes)
+def _finish(
+    found: Findings, written: Written, folder: RunFolder, clock: Clock, command: str
+) -> dict[str, Path]:
+    """Write the report, and move all outputs into place together; run.json comes last."""
 
     def report(path: Path, names: dict[str, str]) -> None:
         told = dataclasses.replace(
@@ -311,10 +336,17 @@ def _write(found: Findings, folder: RunFolder, clock: Clock, command: str) -> di
     )
 
 
+def build_report(found: Findings, names: dict[str, str], command: str) -> Report:
+    """Put a run's findings into words and figures; what draws is loaded only for that."""
+    from partwise.workflows import programs_report
+
+    return programs_report.build_report(found, names, command)
+
+
 def _results(found: Findings) -> dict[str, Any]:
     """Return the numbers that a run is about."""
     ranks, result = found.ranks, found.consensus
-    n, p = found.table.shape
+    n, p = found.shape
     return {
         "n_cells": n,
         "n_genes": p,

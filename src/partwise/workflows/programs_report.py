@@ -57,9 +57,9 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
     Report
         Everything `report.html` says.
     """
-    n, p = found.table.shape
+    n, p = found.shape
     return Report(
-        title=f"Expression programs: {found.table.name}",
+        title=f"Expression programs: {found.name}",
         subtitle=f"{format_count(n)} cells x {format_count(p)} genes, {found.n_programs} programs",
         headlines=_headlines(found),
         warnings=found.warnings,
@@ -246,8 +246,8 @@ def _usage(found: Findings) -> Section:
             f"{100 * shares[:, 0].mean():.1f} % of the usage.",
         )
     ]
-    for name in found.table.ids.columns:
-        mean = _by_group(shares, found.table.ids[name], found.programs_names)
+    for name in found.ids.columns:
+        mean = _by_group(shares, found.ids[name], found.programs_names)
         if mean is not None:
             drawn.append(
                 ReportFigure(
@@ -295,7 +295,7 @@ def _genes(found: Findings) -> Section:
 
 def _methods(found: Findings) -> list[str]:
     options, result, genes = found.options, found.consensus, found.counts.genes
-    n, p = found.table.shape
+    n, p = found.shape
     return [
         f"Counts of {n:,} cells and {p:,} genes were scaled to a million per cell. Of the genes "
         f"with a count in at least {max(1, options.min_cells)} cells, the "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +75,10 @@ class Counts:
     names: tuple[str, ...]
     empty: npt.NDArray[np.intp]
     whole: bool
+
+    def without_values(self) -> Counts:
+        """Return the same without the values, which the report does not need."""
+        return replace(self, per_million=None, scaled=replace(self.scaled, X=None))
 
 
 @dataclass(frozen=True)
