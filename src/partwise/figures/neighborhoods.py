@@ -68,6 +68,8 @@ def neighbor_histogram(n_neighbors: npt.NDArray[np.integer]) -> Figure:
         fontsize=8.5,
     )
     axes.set_ylim(0, 1.12 * counts.max())
+    room = max(0.0, 5 - len(counts))  # a bar or two should not fill the width
+    axes.set_xlim(low - 0.7 * step - room, edges[-2] + (step - 1) + 0.7 * step + room)
     axes.set(xlabel="Neighbours", ylabel="Cells")
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -95,8 +97,8 @@ def fov_neighbors(table: pd.DataFrame) -> Figure:
     >>> import pandas as pd
     >>> from partwise.figures import fov_neighbors
     >>> table = pd.DataFrame({"low": [1], "median": [2], "high": [4]}, index=["F1"])
-    >>> fov_neighbors(table).axes[0].get_ylabel()
-    'Field of view'
+    >>> fov_neighbors(table).axes[0].get_xlabel()
+    'Neighbours'
     """
     if table.empty:
         return message_figure("There are no fields of view to show.")
@@ -109,7 +111,9 @@ def fov_neighbors(table: pd.DataFrame) -> Figure:
         axes.plot(median, places, "o", color=OKABE_ITO[0], markersize=5)
         axes.set_yticks(places, [display_name(str(name)) for name in table.index])
         axes.set_ylim(len(table) - 0.4, -0.6)
-        axes.set(xlabel="Neighbours", ylabel="Field of view")
+        # beside two or three lines the words would not fit, nor are they needed
+        axes.set(xlabel="Neighbours", ylabel="Field of view" if len(table) > 3 else "")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.set_xlim(left=min(0.0, low.min()))
         axes.tick_params(axis="y", length=0)
         return figure
