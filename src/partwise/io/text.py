@@ -32,6 +32,7 @@ __all__ = ["read_text"]
 _BLOCK = 2**19
 _LARGEST_BLOCK = 2**26
 _SMALLEST_BLOCK = 2**15
+_ENOUGH = 2**21  # more at a time is no faster, and several blocks are held at once
 
 
 class _BadValueError(Exception):
@@ -80,16 +81,15 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
         raise DataError(_damage_text(error), path=path) from error
     ids, notes = _identified(reader, dialect)
     notes = [*dialect.notes, *columns.notes, *notes, *reader.check.notes(columns.feature_names)]
-    parsed = Parsed(ids, columns.feature_names, reader.finish(), notes, columns.coordinates)
-    pa.default_memory_pool().release_unused()  # what parsing took, the later stages need
-    return parsed
+    return Parsed(ids, columns.feature_names, reader.finish(), notes, columns.coordinates)
 
 
 def _block_bytes(record_bytes: int, chunk_rows: int | None) -> int:
     """Return how many bytes to parse at a time; records differ in length, so some must fit."""
     if chunk_rows is None:
         return min(max(_BLOCK, 64 * record_bytes), _LARGEST_BLOCK)
-    return min(max(_SMALLEST_BLOCK, max(chunk_rows, 16) * record_bytes), _LARGEST_BLOCK)
+    wanted = max(_SMALLEST_BLOCK, max(chunk_rows, 16) * record_bytes)
+    return min(wanted, max(_ENOUGH, 16 * record_bytes), _LARGEST_BLOCK)
 
 
 def _read_until_right(reader: _Reader, dialect: Dialect) -> Dialect:
