@@ -21,6 +21,7 @@ from partwise.exceptions import DataError, UsageError
 from partwise.io import Table, open_table
 from partwise.io.columns import DEFAULT_ID_COLUMNS, match_features, shown
 from partwise.io.identifiers import duplicate_text, find_duplicate
+from partwise.io.opening import MEMORY_LIMIT
 from partwise.io.peek import Peek, peek
 from partwise.io.positions import SPATIAL, known_coordinates, numbers_of
 from partwise.workflows.cells_count import Surroundings, count_around
@@ -34,6 +35,7 @@ __all__ = [
     "Cells",
     "coordinates_of",
     "counted_text",
+    "is_cells",
     "open_cells",
     "open_either",
     "read_cells",
@@ -92,6 +94,7 @@ def open_either(
     *,
     metadata: Sequence[str] = (),
     spool_dir: Path | None = None,
+    memory_limit: int = MEMORY_LIMIT,
     chunk_rows: int | None = None,
     n_threads: int | None = None,
     progress: Progress | None = None,
@@ -104,7 +107,7 @@ def open_either(
         The file.
     options
         Those of a job: a `CellOptions` that has `id_columns` and `features` as well.
-    metadata, spool_dir, chunk_rows, n_threads, progress
+    metadata, spool_dir, memory_limit, chunk_rows, n_threads, progress
         As in `open_table`.
 
     Returns
@@ -129,6 +132,7 @@ def open_either(
         coordinates=_positions_of_table(path, options),
         features=options.features or None,
         spool_dir=spool_dir,
+        memory_limit=memory_limit,
         chunk_rows=chunk_rows,
         n_threads=n_threads,
         progress=progress,
@@ -141,6 +145,11 @@ def open_either(
         )
         table = dataclasses.replace(table, notes=(*table.notes, note))
     return table
+
+
+def is_cells(path: str | Path, options: CellOptions) -> bool:
+    """Whether a file is a table of cells, as `open_either` sees it; only its beginning is read."""
+    return _is_cells(Path(path), peek(Path(path), wanted=_wanted(options)), options)
 
 
 def open_cells(
