@@ -20,7 +20,7 @@ BoolArray = npt.NDArray[np.bool_]
 #: Scores that differ by less are equal: about the difference between two runs with other seeds.
 TOLERANCE = 0.02
 #: A partition is worth more than a cut through data without clusters from this score on.
-LEAST_SCORE = 0.5
+LEAST_SCORE = 0.6
 #: At most this share of the cells may be in clusters that are too small.
 MOST_SMALL = 0.01
 _BOOTSTRAP = 500

@@ -34,9 +34,11 @@ FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.integer[Any]]
 
 #: Share of the cells in a replicate, and how many at most.
-SHARE, MOST_CELLS = 0.8, 60_000
-#: Cells of a sample without clusters, samples per number of programs, resolutions.
-_NULL_CELLS, _NULL_SAMPLES, _NULL_STEPS = 10_000, 3, 10
+SHARE, MOST_CELLS = 0.8, 50_000
+#: Clouds without clusters for each number of programs: so many cells in all, but from 2 to 8.
+_NULL_CELLS, _FEWEST_CLOUDS, _MOST_CLOUDS = 40_000, 2, 8
+#: Resolutions at which they are cut.
+_NULL_STEPS = 8
 #: The resolutions of these samples reach so far beyond the grid, to meet its numbers of clusters.
 _NULL_BELOW, _NULL_ABOVE = 6.0, 1.6
 #: What a seed is for.
@@ -75,7 +77,7 @@ def draw_rows(n: int, replicate: int, seed: int) -> Replicate:
     Returns
     -------
     Replicate
-        Four fifths of the cells, at most 60,000.
+        Four fifths of the cells, at most 50,000.
 
     Examples
     --------
@@ -212,11 +214,9 @@ class NullCurve:
 
     def at(self, n_clusters: float) -> float:
         """Return the index at a number of clusters, between steps by its logarithm."""
-        known = self.n_clusters > 1.0
-        if not known.any() or n_clusters < 2:
+        if not self.n_clusters.size or n_clusters < 2:
             return float("nan")
-        steps = np.log(self.n_clusters[known])
-        return float(np.interp(np.log(n_clusters), steps, self.ari[known]))
+        return float(np.interp(np.log(n_clusters), np.log(self.n_clusters), self.ari))
 
 
 def null_curve(
@@ -244,7 +244,7 @@ def null_curve(
     Returns
     -------
     NullCurve
-        The mean over every k: how many neighbours there are matters less than the luck of samples.
+        The mean over the smallest and the largest k, which differ by less than samples do.
 
     References
     ----------
@@ -252,53 +252,64 @@ def null_curve(
     random partitions. Tibshirani, Walther & Hastie (2001), JRSS B 63, 411: a reference
     distribution without clusters.
     """
-    n = space.shape[0]
+    # as many cells and as much in common as replicates have: both make cuts more stable
+    pair = [draw_rows(space.shape[0], sample, seed) for sample in range(2)]
+    ks = sorted({min(n_neighbors), max(n_neighbors)})
+    low, high = min(resolutions) / _NULL_BELOW, max(resolutions) * _NULL_ABOVE
+    steps = np.geomspace(low, high, _NULL_STEPS).tolist()
+    count = _NULL_CELLS // pair[0].rows.size
     rng = np.random.default_rng([seed, _NULL])
-    share = min(round(SHARE * n), MOST_CELLS) / n
-    size = max(2, min(round(share * n), _NULL_CELLS))
-    points = _without_clusters(space, max(size, round(size / share)), rng)
-    steps = np.geomspace(
-        min(resolutions) / _NULL_BELOW, max(resolutions) * _NULL_ABOVE, _NULL_STEPS
-    )
-    rows, labels = [], []
-    for sample in range(_NULL_SAMPLES):
-        drawn = np.sort(rng.choice(points.shape[0], size=size, replace=False))
-        rows.append(drawn)
-        labels.append(_partitions(points[drawn], n_neighbors, steps.tolist(), seed + sample))
-    above = np.triu_indices(_NULL_SAMPLES, 1)
-    counts, values = [], []
-    for i in range(len(n_neighbors)):
-        pairs = pairwise_agreement(rows, [found[i] for found in labels])
-        counts.append(np.mean([found[i].max(axis=1) + 1.0 for found in labels], axis=0))
-        values.append(pairs[:, above[0], above[1]].mean(axis=1))
-    return _mean_curve(counts, values)
+    found = []
+    for _ in range(max(_FEWEST_CLOUDS, min(count, _MOST_CLOUDS))):
+        cloud = _without_clusters(space, rng)
+        labels = [_partitions(cloud[one.rows], ks, steps, one.graph_seed) for one in pair]
+        found.append(
+            [_cuts([one.rows for one in pair], [x[i] for x in labels]) for i in range(len(ks))]
+        )
+    counts, ari = np.array(found).transpose(2, 1, 3, 0)
+    return _mean_curve([_curve(*both) for both in zip(counts, ari, strict=True)])
 
 
-def _mean_curve(counts: list[FloatArray], values: list[FloatArray]) -> NullCurve:
+def _cuts(
+    rows: list[npt.NDArray[np.int64]], labels: list[npt.NDArray[Any]]
+) -> tuple[FloatArray, FloatArray]:
+    """Return number of clusters and agreement at each step; NaN where a sample was not cut."""
+    counts = np.array([found.max(axis=1) + 1.0 for found in labels])
+    ari = pairwise_agreement(rows, labels)[:, 0, 1]
+    cut = (counts > 1).all(axis=0)
+    return np.where(cut, counts.mean(axis=0), np.nan), np.where(cut, ari, np.nan)
+
+
+def _curve(counts: FloatArray, ari: FloatArray) -> NullCurve:
+    """Mean over clouds at each step, steps x clouds; steps that leave most of them whole are out.
+
+    Where a cloud is only just cut, it is cut by chance, and the cut does not return.
+    """
+    known = np.isnan(counts).mean(axis=1) < 0.5
+    mean, value = np.nanmean(counts[known], axis=1), np.nanmean(ari[known], axis=1)
+    distinct = np.unique(mean)
+    return NullCurve(distinct, np.array([value[mean == c].mean() for c in distinct]))
+
+
+def _mean_curve(curves: list[NullCurve]) -> NullCurve:
     """Mean of curves at whole numbers of clusters, each between its own steps."""
-    most = max(float(count.max()) for count in counts)
-    at = np.unique(np.round(np.geomspace(2.0, max(most, 2.0), _NULL_STEPS)))
-    curves = [_ascending(count, value) for count, value in zip(counts, values, strict=True)]
+    curves = [curve for curve in curves if curve.n_clusters.size]
+    if not curves:
+        return NullCurve(np.empty(0), np.empty(0))
+    most = max(float(curve.n_clusters[-1]) for curve in curves)
+    at = np.unique(np.round(np.geomspace(2.0, most, _NULL_STEPS)))
     means = np.array([[curve.at(c) for c in at] for curve in curves]).mean(axis=0)
     return NullCurve(at, means)
 
 
-def _ascending(counts: FloatArray, ari: FloatArray) -> NullCurve:
-    """Sort by number of clusters; steps with the same number become one."""
-    distinct = np.unique(counts)
-    return NullCurve(distinct, np.array([ari[counts == c].mean() for c in distinct]))
-
-
-def _without_clusters(
-    space: npt.NDArray[Any], n: int, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """Draw from one normal distribution with the covariance of the rows that are not zero."""
+def _without_clusters(space: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Draw as many rows from one normal distribution with the covariance of those not zero."""
     kept = space[np.asarray(space.any(axis=1))].astype(np.float64)
     centred = kept - kept.mean(axis=0)
     with single_thread_blas():
         values, axes = np.linalg.eigh(centred.T @ centred / max(1, kept.shape[0]))
         root = axes * np.sqrt(np.maximum(values, 0.0))
-        drawn = rng.standard_normal((n, root.shape[1])) @ root.T
+        drawn = rng.standard_normal((space.shape[0], root.shape[1])) @ root.T
     points: npt.NDArray[np.float32] = drawn.astype(np.float32)
     return points
 

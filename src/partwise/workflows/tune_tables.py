@@ -67,7 +67,9 @@ def assemble(run: Measured, table: pd.DataFrame, least: int) -> TuneResult:
     labels = run.labels_at(n, k, r).astype(np.int32)
     runs = run.replicates_at(n, k, r)
     together, per_cell = co_clustering(labels, run.rows, runs)
-    per_cell = _filled(per_cell, labels, run, n, k)
+    per_cell = run.units.kept(
+        f"confidence-{n}-{k}-{r!r}", lambda: {"all": _filled(per_cell, labels, run, n, k)}
+    )["all"]
     per_cluster = _per_cluster(labels, together)
     others = _alternatives(run, table, choice, shares, labels)
     confidence = shares.get(int(row["n_clusters"]), 0.0) if choice.structured else 0.0

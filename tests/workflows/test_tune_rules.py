@@ -1,0 +1,104 @@
+"""The rule by which tuning recommends a point, on made-up measurements."""
+
+import numpy as np
+import pytest
+
+from partwise.exceptions import UsageError
+from partwise.workflows.tune_rules import Evidence, adjusted_score, choose, support
+from partwise.workflows.tune_types import TuneGrid
+
+
+def evidence(rows, n_replicates=4, spread=0.0, **columns):
+    """Make points of (clusters, mean agreement, null); replicate 0 may agree less than others."""
+    count = len(rows)
+    pairs = np.empty((count, n_replicates, n_replicates))
+    for p, (_, mean, _) in enumerate(rows):
+        pairs[p] = mean
+        pairs[p, 0, 1:] -= spread * (p % 2)
+        pairs[p, 1:, 0] -= spread * (p % 2)
+    fields = {
+        "n_components": np.full(count, 5),
+        "n_neighbors": np.full(count, 15),
+        "resolution": np.linspace(0.1, 1, count),
+        "n_clusters": np.array([row[0] for row in rows]),
+        "share_small": np.zeros(count),
+        "pairs": pairs,
+        "null": np.array([row[2] for row in rows], float),
+        "admissible": np.ones(count, bool),
+    }
+    return Evidence(**(fields | columns))
+
+
+def test_score():
+    found = adjusted_score(np.array([1.0, 0.7, 0.2, 0.9]), np.array([0.4, 0.4, 0.4, np.nan]))
+    np.testing.assert_allclose(found[:3], [1.0, 0.5, -1 / 3])
+    assert np.isnan(found[3])
+
+
+def test_of_equally_stable_partitions_the_finest():
+    found = evidence([(1, 0.0, np.nan), (3, 0.990, 0.5), (6, 0.985, 0.4), (9, 0.8, 0.4)])
+    choice = choose(found)
+    assert choice.point == 2
+    assert choice.structured
+    assert choice.near.tolist() == [1, 2]
+
+
+def test_of_points_with_as_many_clusters_the_best():
+    assert choose(evidence([(6, 0.981, 0.4), (6, 0.99, 0.4), (6, 0.985, 0.4)])).point == 1
+
+
+def test_stability_that_cuts_without_clusters_have_too_counts_nothing():
+    # a cloud that is long in one direction is cut in two at the same place again and again
+    assert choose(evidence([(2, 0.95, 0.94), (5, 0.9, 0.3)])).point == 1
+
+
+def test_one_cluster_and_small_clusters_are_not_taken():
+    small = np.array([0.0, 0.3, 0.0])
+    found = evidence([(1, 1.0, np.nan), (40, 0.99, 0.4), (4, 0.9, 0.4)], share_small=small)
+    assert choose(found).point == 2
+
+
+def test_n_that_lose_structure_are_not_taken():
+    rows = [(4, 0.99, 0.4), (6, 0.9, 0.4)]
+    assert choose(evidence(rows, admissible=np.array([False, True]))).point == 1
+    # but where nothing else has two clusters, they are better than nothing
+    only = [(4, 0.99, 0.4), (1, 0.0, np.nan)]
+    assert choose(evidence(only, admissible=np.array([False, True]))).point == 0
+
+
+def test_without_structure_the_fewest_clusters():
+    choice = choose(evidence([(7, 0.6, 0.5), (3, 0.5, 0.5), (12, 0.65, 0.5)]))
+    assert not choice.structured
+    assert choice.point == 1
+
+
+def test_where_nothing_has_two_clusters():
+    choice = choose(evidence([(1, 0.0, np.nan), (1, 0.0, np.nan)]))
+    assert not choice.structured
+    assert choice.near.size == 0
+
+
+def test_support_counts_how_often_replicates_say_the_same():
+    sure = evidence([(3, 0.8, 0.4), (6, 0.99, 0.4)])
+    assert support(sure, 0) == {6: 1.0}
+    # with replicate 0 the finer partition is worse, without it better
+    torn = support(evidence([(3, 0.95, 0.4), (6, 0.99, 0.4)], spread=0.3), 0)
+    assert set(torn) == {3, 6}
+    assert sum(torn.values()) == pytest.approx(1.0)
+    without = 0.75**4 / (1 - 4 * 0.25**4)  # replicate 0 not drawn, of draws that were not all one
+    assert torn[6] == pytest.approx(without, abs=0.08)
+    assert torn == support(evidence([(3, 0.95, 0.4), (6, 0.99, 0.4)], spread=0.3), 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n_components": ()},
+        {"n_neighbors": (0,)},
+        {"resolutions": (0.0,)},
+        {"n_components": (2.5,)},
+    ],
+)
+def test_grids_that_cannot_be(wrong):
+    with pytest.raises(UsageError):
+        TuneGrid(**wrong)
