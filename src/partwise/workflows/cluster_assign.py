@@ -16,6 +16,7 @@ from partwise.exceptions import DataError, UsageError
 from partwise.factorize.projection import Coverage, restrict
 from partwise.graph.assign import assign_labels
 from partwise.io import load_model
+from partwise.io.peek import peek
 from partwise.prepare.recipe import PreparedSource, Recipe
 from partwise.report import RunRecord, write_report
 from partwise.utils.progress import Progress, silent
@@ -57,6 +58,8 @@ _OWN = (
 _KEPT = ("id_columns", "features", "coordinates", "type_column", "fov_column")
 #: Options of that run which concern its own cells alone.
 _OF_THE_FIT = ("subsample", "subsample_fraction")
+#: With more features all columns are read, and matched by name then.
+_MOST_BY_NAME = 500
 #: More cells than this share that are unlike the known ones are worth a warning.
 _MANY_UNSEEN = 0.05
 
@@ -108,7 +111,7 @@ def assign(
             model = load_model(path)
             niches = read_niches(model, path)
             used = effective_options(options, niches)
-            table = _open(input, used, options, folder, clock)
+            table = _open(input, used, options, model, folder, clock)
         with table:
             found = _find(table, used, model, niches, clock)
             outputs = _write(found, folder, clock, command)
@@ -192,12 +195,22 @@ def _open(
     input: str | os.PathLike[str],
     options: ClusterOptions,
     asked: ClusterOptions,
+    model: Any,
     folder: RunFolder,
     clock: Clock,
 ) -> Table:
-    """Open the new table; neighbourhoods are counted as the model has it if it is one of cells."""
+    """Open the new table: the columns that the model knows; what else it has is not looked at.
+
+    Neighbourhoods are counted as the model has it if it is a table of cells.
+    """
     from partwise.workflows.cluster_job import open_input
 
+    known = [str(name) for name in getattr(model, "feature_names_in_", ())]
+    found = peek(Path(input), wanted=tuple(known))
+    names = () if found is None else (*found.names, *found.features)
+    there = [name for name in known if name in set(names)]
+    if there and len(known) <= _MOST_BY_NAME and not asked.features:
+        options = dataclasses.replace(options, features=tuple(there))
     try:
         return open_input(input, options, folder, clock)
     except UsageError:
@@ -205,6 +218,10 @@ def _open(
             field.name: getattr(asked, field.name) for field in dataclasses.fields(CellOptions)
         }
         return open_input(input, dataclasses.replace(options, **given), folder, clock)
+    except DataError:
+        if names and not there:
+            restrict(model, names)  # says that it is another kind of table
+        raise
 
 
 def _find(
@@ -304,8 +321,8 @@ def _advice(
     share = float(unseen.mean()) if len(unseen) else 0.0
     if share > _MANY_UNSEEN:
         texts.append(
-            f"{100 * share:.1f} % of the cells are unlike anything that the model has seen (about "
-            "0.1 to 0.2 % would be if they were like its cells): their niche is the nearest, not "
+            f"{100 * share:.1f} % of the cells are unlike anything that the model has seen (fewer "
+            "than 1 % would be if they were like its cells): their niche is the nearest, not "
             "one that they belong to. Are the features measured and the neighbourhoods counted in "
             "the same way?"
         )

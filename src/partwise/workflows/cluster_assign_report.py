@@ -101,7 +101,7 @@ def _headlines(found: Assigned) -> list[Headline]:
         Headline(
             "Unlike known cells",
             f"{100 * share:.2f} %",
-            "of the cells; 0.1 to 0.2 % are expected of cells like those of the model",
+            "of the cells; fewer than 1 % are expected of cells like those of the model",
             tone="warn" if share > _MANY else "plain",
         ),
         Headline(

@@ -185,7 +185,7 @@ def read_design(ids: pd.DataFrame, group: str, by: str) -> Design:
         raise DataError(
             f"{by} {patients[twice['patient'].iloc[0]]!r} is in two groups of {group!r}, {a!r} and "
             f"{b!r}"
-            + (f", and so are {number - 1} others" if number > 1 else "")
+            + (f" (one of {number} that are)" if number > 1 else "")
             + ": groups are compared between patients who are in one of them only. Name the "
             "column of the patients with --by, or compare another column"
         )
