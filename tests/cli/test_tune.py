@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -62,19 +61,25 @@ def test_cluster_tune_is_the_same_job(finished, small_table, tmp_path, capsys):
     assert record["command"].startswith("partwise tune ")
 
 
-def units(folder):
-    return len(list(folder.glob(".partwise-state-tune/*.unit")))
+#: The program, but it gets a signal once it has kept so many parts of the work.
+STOPS = """
+import os, sys
+from partwise.cli import main
+from partwise.workflows.checkpoint import Checkpoint
 
+number, parts = int(sys.argv[1]), int(sys.argv[2])
+keep = Checkpoint.put
 
-def stop(process, folder, number, *, more_than):
-    """Send a signal once a run has done more than so many parts."""
-    deadline = time.monotonic() + 120
-    while units(folder) <= more_than and time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
-    process.send_signal(number)
-    _, error = process.communicate(timeout=60)
-    return error
+def put(self, key, arrays):
+    global parts
+    keep(self, key, arrays)
+    parts -= 1
+    if parts == 0:
+        os.kill(os.getpid(), number)
+
+Checkpoint.put = put
+sys.exit(main(sys.argv[3:]))
+"""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -82,20 +87,26 @@ def test_killed_then_interrupted_then_resumed(finished, partwise, small_table, t
     folder, _ = finished
     earlier = tmp_path / "report.html"
     earlier.write_text("earlier")
-    command = [sys.executable, "-m", "partwise", "tune", small_table, *FAST, "-o", tmp_path]
-    killed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    stop(killed, tmp_path, signal.SIGKILL, more_than=1)
-    kept = units(tmp_path)
-    assert kept > 1
-    again = subprocess.Popen([*command, "--resume"], stderr=subprocess.PIPE, text=True)
-    error = stop(again, tmp_path, signal.SIGINT, more_than=kept)
-    assert again.returncode == 130
-    assert "go on with: partwise tune " in error
-    assert error.rstrip().endswith("--resume")
-    assert "Traceback" not in error
+    words = ["tune", small_table, *FAST, "-o", tmp_path, "--threads", "1"]
+
+    def stopped(number, *more):
+        command = [sys.executable, "-c", STOPS, str(int(number)), "2", *words, *more]
+        return subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+    def units():
+        return len(list(tmp_path.glob(".partwise-state-tune/*.unit")))
+
+    assert stopped(signal.SIGKILL).returncode == -signal.SIGKILL
+    assert units() == 2
+    done = stopped(signal.SIGINT, "--resume")
+    assert done.returncode == 130
+    assert units() == 4
+    assert "go on with: partwise tune " in done.stderr
+    assert done.stderr.rstrip().endswith("--resume")
+    assert "Traceback" not in done.stderr
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["report.html"]
     assert earlier.read_text() == "earlier"
-    done = partwise("tune", small_table, *FAST, "-o", tmp_path, "--resume")
+    done = partwise(*words, "--resume")
     assert done.returncode == 0, done.stderr
     assert tables(tmp_path) == tables(folder)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

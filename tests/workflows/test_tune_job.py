@@ -292,7 +292,7 @@ class TestOptions:
         assert options.n_components == (5, 8, 10, 12, 15)
         assert options.n_neighbors == (10, 15, 20, 30)
         assert options.resolutions == (0.1, 0.3, 0.5, 0.8, 1.0)
-        assert (options.seed, options.min_cluster_size) == (42, 50)
+        assert (options.seed, options.min_cluster_size) == (42, "50")
         assert options.grid.n_points == 100
 
     def test_values_come_in_many_forms(self):

@@ -13,21 +13,24 @@ from typing import TYPE_CHECKING, Any, cast
 
 from partwise.exceptions import DataError, UsageError
 from partwise.figures import render
-from partwise.io import open_table
+from partwise.io.columns import DEFAULT_ID_COLUMNS
 from partwise.report import RunRecord, write_report
 from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
+from partwise.workflows.cells import open_either, resolved_of
 from partwise.workflows.checkpoint import Checkpoint, open_checkpoint
 from partwise.workflows.clock import Clock
+from partwise.workflows.cluster_extra_options import least_cells
 from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.cluster_prepare import normalize_by_fov
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.sampling import strata_of
 from partwise.workflows.tune_engine import tune_rows
 from partwise.workflows.tune_files import TuneFindings, write_tables
-from partwise.workflows.tune_options import TuneOptions
+from partwise.workflows.tune_options import TuneOptions, shared_options
 from partwise.workflows.tune_report import build_report, drawn_figures
 from partwise.workflows.tune_sample import CellSample, sample_cells
 from partwise.workflows.tune_text import setting
@@ -193,7 +196,9 @@ def tune(
     )
 
 
-def recommended_command(input: str, options: TuneOptions, result: TuneResult) -> str:
+def recommended_command(
+    input: str, options: TuneOptions, result: TuneResult, *, id_columns: tuple[str, ...] = ()
+) -> str:
     """Return the command that clusters all cells with the recommended setting.
 
     Parameters
@@ -201,15 +206,17 @@ def recommended_command(input: str, options: TuneOptions, result: TuneResult) ->
     input
         The table, as the user named it.
     options
-        Of the tuning; what says how to read the table is handed on, and so is the seed.
+        Of the tuning; what says how to read the table and which seed to use is handed on.
     result
         What tuning found.
+    id_columns
+        Columns that identify cells, in place of those of the options.
     """
     found = result.recommendation
+    shared = shared_options(ClusterOptions)
     same = ClusterOptions(
-        id_columns=options.id_columns,
-        features=options.features,
-        seed=options.seed,
+        **{name: getattr(options, name) for name in shared}
+        | ({"id_columns": id_columns} if id_columns else {})
     )
     words = shlex.split(command_line("partwise cluster", input, same))
     numbers = {"-n": found.n_components, "-k": found.n_neighbors, "-r": found.resolution}
@@ -227,11 +234,10 @@ def _find(
     """Read, draw the sample, and measure."""
     n_threads = clock.record.n_threads
     with clock.stage("read"):
-        table = open_table(
+        table = open_either(
             input,
-            id_columns=options.id_columns or None,
-            features=options.features or None,
-            metadata=() if options.batch is None else (options.batch,),
+            options,
+            metadata=options.metadata,
             spool_dir=folder.staging,
             chunk_rows=options.chunksize,
             n_threads=n_threads,
@@ -240,8 +246,10 @@ def _find(
     with table:
         by = _stratum_column(table, options)
         with clock.stage("sample"):
-            sample = sample_cells(table, options.n_cells, by=by, seed=options.seed)
-    told = [*table.notes, *_advice(sample, options)]
+            values = normalize_by_fov(table) if options.normalize_by_fov else table
+            sample = sample_cells(values, options.n_cells, by=by, seed=options.seed)
+    least = least_cells(options.min_cluster_size, len(sample.rows))
+    told = [*table.notes, *_advice(sample, options, least)]
     with clock.stage("tune"), warnings.catch_warnings():
         # what fits warn of is among the advice
         warnings.simplefilter("ignore")
@@ -254,20 +262,22 @@ def _find(
             n_threads=n_threads,
             progress=clock.progress,
             n_replicates=options.n_replicates,
-            min_cluster_size=options.min_cluster_size,
+            min_cluster_size=least,
             store=store,
         )
     warn_of(clock, [*told, *result.recommendation.advice])
-    used = dataclasses.asdict(dataclasses.replace(options, resume=False))
+    used = dataclasses.asdict(dataclasses.replace(options, resume=False)) | resolved_of(table)
     used["id_columns"] = [str(name) for name in table.ids.columns]
     used["features"] = list(options.features) or "all but the id columns"
-    used["threads"] = n_threads
+    used["threads"], used["min_cluster_size"] = n_threads, least
     return TuneFindings(
         table=table,
         options=options,
         sample=sample,
         result=result,
-        command=recommended_command(os.fspath(input), options, result),
+        command=recommended_command(
+            os.fspath(input), options, result, id_columns=_id_columns(table, options)
+        ),
         warnings=tuple(clock.record.warnings),
         parameters=used,
         seconds=clock.seconds,
@@ -291,11 +301,19 @@ def _stratum_column(table: Table, options: TuneOptions) -> str | None:
     return options.batch
 
 
+def _id_columns(table: Table, options: TuneOptions) -> tuple[str, ...]:
+    """Return the id columns that `cluster` must be told so that the batch is no feature."""
+    if options.batch is None or table.kind in ("h5ad", "zarr"):
+        return options.id_columns
+    named = options.id_columns or DEFAULT_ID_COLUMNS
+    return tuple(dict.fromkeys((*named, options.batch)))
+
+
 def _codes(sample: CellSample, column: str | None) -> Any:
     return None if column is None else strata_of(sample.ids[column])[0]
 
 
-def _advice(sample: CellSample, options: TuneOptions) -> list[str]:
+def _advice(sample: CellSample, options: TuneOptions, least: int) -> list[str]:
     """Return what the options and the table's shape let us expect."""
     m, p = sample.values.shape
     texts = []
@@ -315,7 +333,7 @@ def _advice(sample: CellSample, options: TuneOptions) -> list[str]:
             f"--tune-k {','.join(map(str, wide))}: not less than the {m:,} cells; each cell is "
             "joined to all others"
         )
-    if options.min_cluster_size * 2 > m:
+    if least * 2 > m:
         texts.append(
             f"min_cluster_size (--min-cluster-size {options.min_cluster_size}) is more than half "
             f"of the {m:,} cells: no setting with two clusters can pass; choose a smaller one"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from partwise.exceptions import UsageError
-from partwise.workflows.options import check_choice, check_number, check_whole, option
+from partwise.workflows.cells_options import CellOptions
+from partwise.workflows.cluster_extra_options import least_cells, normalize_by_fov_option
+from partwise.workflows.options import check_choice, check_number, check_whole, option, specs
 from partwise.workflows.shared_options import (
     features_option,
     id_columns_option,
@@ -18,7 +20,7 @@ from partwise.workflows.shared_options import (
 )
 from partwise.workflows.tune_types import TuneGrid
 
-__all__ = ["FIGURES", "MOST_POINTS", "TuneOptions"]
+__all__ = ["FIGURES", "MOST_POINTS", "TuneOptions", "shared_options"]
 
 FIGURES = ("png", "pdf", "svg")
 #: A grid of more settings than this is a slip of the keyboard.
@@ -33,8 +35,10 @@ def _shown(values: tuple[float, ...]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneOptions:
+class TuneOptions(CellOptions):
     """What `partwise tune` can be told; each field is also a flag of the command line.
+
+    The fields of `CellOptions`, for tables of cells with coordinates, and these:
 
     Attributes
     ----------
@@ -42,8 +46,10 @@ class TuneOptions:
         Columns that identify and describe cells; empty means fov, label and cell_meta_cluster.
     features
         Names or patterns (`*`, `?`) of the columns to factorize; empty means all but the ids.
+    normalize_by_fov
+        Divide each feature by its mean over the cells of the same field of view.
     batch
-        Identifier column of the batch (patient, slide): the sample is stratified by it in place of
+        Column of the batch (patient, slide): the sample is stratified by it in place of
         the field of view, and each setting is told how well its clusters mix batches.
     n_cells
         Cells to draw; a table with fewer is taken whole.
@@ -52,7 +58,7 @@ class TuneOptions:
     n_replicates
         Replicates of every setting, by which its stability is judged.
     min_cluster_size
-        Clusters of fewer cells of the sample count as small.
+        Clusters of fewer cells of the sample count as small: a number, or a percentage ("1%").
     output_dir
         Folder for the results; made if missing.
     figure
@@ -69,6 +75,7 @@ class TuneOptions:
 
     id_columns: tuple[str, ...] = id_columns_option("cells", "fov,label,cell_meta_cluster")
     features: tuple[str, ...] = features_option("columns to factorize")
+    normalize_by_fov: bool = normalize_by_fov_option()
     n_cells: int = option(
         200_000,
         "--n-cells",
@@ -120,11 +127,12 @@ class TuneOptions:
         help="Replicates of every setting, by which its stability is judged.",
         section=_GRID,
     )
-    min_cluster_size: int = option(
-        50,
+    min_cluster_size: str | int = option(
+        "50",
         "--min-cluster-size",
-        kind=int,
-        help="Clusters of fewer cells of the sample count as small.",
+        kind=str,
+        help="Clusters of fewer cells of the sample, or of a smaller percentage (1%), count as "
+        "small.",
         section=_GRID,
     )
     output_dir: str | os.PathLike[str] = output_dir_option("tuning_results")
@@ -169,8 +177,11 @@ class TuneOptions:
                 f"the grid has {self.grid.n_points:,} settings, more than the {MOST_POINTS:,} that "
                 "can be compared; give fewer values of --tune-n, --tune-k or --tune-r"
             )
-        for name in ("n_cells", "min_cluster_size", "chunksize"):
+        for name in ("n_cells", "chunksize"):
             check_whole(name, getattr(self, name), least=1)
+        object.__setattr__(self, "min_cluster_size", str(self.min_cluster_size))
+        least_cells(self.min_cluster_size, 1)
+        self.check_cells()
         check_whole("n_replicates", self.n_replicates, least=2)
         if self.threads is not None:
             check_whole("threads", self.threads, least=1)
@@ -179,9 +190,39 @@ class TuneOptions:
             check_choice("figure", name, FIGURES)
 
     @property
+    def metadata(self) -> tuple[str, ...]:
+        """Columns that describe cells and are named by an option."""
+        named = [self.batch, "fov" if self.normalize_by_fov else None]
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+    @property
     def grid(self) -> TuneGrid:
         """The settings to compare."""
         return TuneGrid(self.n_components, self.n_neighbors, self.resolutions)
+
+
+def shared_options(other: type) -> list[str]:
+    """Return the options that mean the same to tuning and to another job, such as `cluster`.
+
+    Parameters
+    ----------
+    other
+        The options dataclass of that job.
+
+    Returns
+    -------
+    list of str
+        Those with the same name and flag on which results depend, and which are no matter of
+        small clusters: tuning counts these, clustering joins them to others.
+    """
+    theirs = {(spec.name, spec.flags[-1]) for spec in specs(other)}
+    return [
+        spec.name
+        for spec in specs(TuneOptions)
+        if (spec.name, spec.flags[-1]) in theirs
+        and spec.matters == "result"
+        and spec.name != "min_cluster_size"
+    ]
 
 
 def _several(values: Any) -> tuple[Any, ...]:

@@ -171,7 +171,7 @@ def _headlines(found: TuneFindings) -> list[Headline]:
             "Smallest cluster",
             format_count(int(point["min_cluster_size"])),
             f"cells of the sample; {small:.1%} are in clusters below "
-            f"{found.options.min_cluster_size}",
+            f"{found.parameters['min_cluster_size']:,}",
             tone="warn" if small > 0.05 else "plain",
         )
     )
