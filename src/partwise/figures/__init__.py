@@ -28,6 +28,7 @@ from partwise.figures.programs import (
     usage_maps,
 )
 from partwise.figures.rank import rank_curves
+from partwise.figures.settings import settings_agreement
 from partwise.figures.style import (
     GREY,
     OKABE_ITO,
@@ -39,16 +40,19 @@ from partwise.figures.style import (
     palette,
     render,
 )
+from partwise.figures.tissue import TissuePanel, cluster_places, tissue_maps
 from partwise.figures.tune import cluster_confidence, resolution_ranges, tuning_grid
 from partwise.figures.variance import variance_curve
 
 __all__ = [
     "GREY",
     "OKABE_ITO",
+    "TissuePanel",
     "agreement_heatmap",
     "assignment_confidence",
     "cluster_colors",
     "cluster_confidence",
+    "cluster_places",
     "cluster_shares",
     "cluster_sizes",
     "clustergram",
@@ -74,7 +78,9 @@ __all__ = [
     "rank_curves",
     "render",
     "resolution_ranges",
+    "settings_agreement",
     "stability_error",
+    "tissue_maps",
     "tuning_grid",
     "type_neighborhoods",
     "usage_by_cluster",
