@@ -13,6 +13,7 @@ CHANGED = {
     "subsample_fraction": 0.25,
     "normalize_by_fov": True,
     "svd": True,
+    "settings": ("5 15 0.1", "more settings.txt"),
     "metric": "cosine",
     "normalize_usage": True,
     "min_cluster_size": "1%",

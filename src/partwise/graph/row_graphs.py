@@ -14,7 +14,7 @@ from partwise.graph.cluster import _starts
 from partwise.graph.distinct import distinct_rows
 from partwise.graph.leiden import canonical_labels, leiden
 from partwise.graph.morton import morton_order
-from partwise.graph.neighbors import neighbors
+from partwise.graph.neighbors import neighbors, unit_rows
 from partwise.graph.repeats import neighbors_per_row, scatter_ties
 from partwise.graph.resolution import REFERENCE_LENGTH, link_length
 from partwise.graph.weights import Graph, connectivities
@@ -37,6 +37,8 @@ class RowGraphs:
         Finite values, n x p, as for `cluster_rows`.
     n_neighbors
         All k that will be asked for.
+    metric
+        "euclidean", or "cosine" for directions only.
     random_state
         Seed.
     n_threads
@@ -55,6 +57,7 @@ class RowGraphs:
         X: npt.ArrayLike,
         n_neighbors: Sequence[int],
         *,
+        metric: str = "euclidean",
         random_state: int = 0,
         n_threads: int | None = None,
     ) -> None:
@@ -67,6 +70,8 @@ class RowGraphs:
         self._inverse, self._n = found.inverse, kept.shape[0]
         self._n_distinct = found.n_distinct
         points: npt.NDArray[Any] = kept[found.rows]
+        if metric == "cosine":
+            points = unit_rows(points)
         if self._n_distinct < self._n:
             points = scatter_ties(points, random_state=random_state, n_threads=n_threads)
         self._order = morton_order(points)

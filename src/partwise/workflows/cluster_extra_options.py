@@ -22,6 +22,7 @@ __all__ = [
     "min_cluster_size_option",
     "normalize_by_fov_option",
     "normalize_usage_option",
+    "settings_option",
     "small_option",
     "subsample_fraction_option",
     "subsample_option",
@@ -92,6 +93,19 @@ def metric_option() -> Any:
         choices=METRICS,
         help="Distance between the reconstructions of two cells; cosine compares directions only.",
         section=_GRAPH,
+    )
+
+
+def settings_option() -> Any:
+    """Declare several settings of one run."""
+    return option(
+        (),
+        "--settings",
+        kind=tuple,
+        help="Several settings in one run: 'n k r' each, or a file with a line for each; the first "
+        "is reported in full, all are compared. In place of -n, -k and -r.",
+        section=_GRAPH,
+        shown_default="one, of -n, -k and -r",
     )
 
 

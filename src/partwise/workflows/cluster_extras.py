@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from partwise.workflows.cluster_svd import write_svd
+from partwise.workflows.cluster_sweep import write_sweep
 
 if TYPE_CHECKING:
     from partwise.workflows.cluster_files import Written
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["write_extras"]
 
 
-def write_extras(found: Findings, folder: RunFolder) -> tuple[Written, list[str]]:
+def write_extras(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Written, list[str]]:
     """Write what was asked for beyond the clusters; return the files and what to know of them."""
-    return write_svd(found.svd, found.table.name, folder)
+    svd, notes = write_svd(found.svd, found.table.name, folder)
+    settings, told = write_sweep(found, folder, n_threads)
+    return {**svd, **settings}, [*notes, *told]

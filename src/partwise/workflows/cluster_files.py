@@ -72,7 +72,7 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
         )
         written["h5ad"] = (name, "table, clusters and factors for scverse tools")
     more, told = write_comparison(found.compared, folder, stem)
-    extra, said = write_extras(found, folder)
+    extra, said = write_extras(found, folder, n_threads)
     return {**written, **more, **extra}, [*notes, *told, *said]
 
 

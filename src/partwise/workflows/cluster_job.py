@@ -29,6 +29,7 @@ from partwise.workflows.cluster_prepare import prepare_cells
 from partwise.workflows.cluster_report import build_report
 from partwise.workflows.cluster_result import ClusterResult, Findings, numbers_of
 from partwise.workflows.cluster_resume import keep_fit, keep_rows
+from partwise.workflows.cluster_settings import main_setting
 from partwise.workflows.cluster_small import settle_small
 from partwise.workflows.cluster_stages import (
     advice_after,
@@ -39,6 +40,7 @@ from partwise.workflows.cluster_stages import (
     space_of,
 )
 from partwise.workflows.cluster_svd import svd_of
+from partwise.workflows.cluster_sweep import First, run_settings
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line, once
 from partwise.workflows.outputs import RunFolder, open_run_folder
@@ -111,10 +113,12 @@ def cluster(
         require("umap", "umap")  # before the work, not after it
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise cluster", os.fspath(input), options)
+    options, files = main_setting(options)
     record = RunRecord(command, seed=options.seed, n_threads=n_threads)
     clock = Clock(progress or silent(), record)
     with open_run_folder(options.output_dir) as folder:
-        record.add_input(input)
+        for file in (input, *files):
+            record.add_input(file)
         with open_checkpoint(
             folder.folder,
             "cluster",
@@ -143,6 +147,7 @@ def cluster(
         options=options,
         compared=found.compared,
         svd=found.svd,
+        sweep=found.sweep,
     )
 
 
@@ -180,6 +185,8 @@ def _find(
         found = keep_rows(kept, partial(cluster_space, space, options, n_threads, clock.progress))
         clustering, small = settle_small(space, found.clustering, options)
         rows = dataclasses.replace(found, clustering=clustering)
+    first = First(model.result_, space, rows.clustering)
+    sweep = run_settings(table, first, options, clock=clock, kept=kept)
     with clock.stage("control"):
         control = compare_with_raw(table, rows.clustering, options, n_threads)
     with clock.stage("niches"):
@@ -191,7 +198,7 @@ def _find(
         )
     with clock.stage("embed"):
         points, labels = embed_sample(space, rows.clustering, options)
-        del space
+        del space, first
     told += [*advice_after(model.result_, rows, small), *(compared.warnings if compared else ())]
     warn_of(clock, told)
     return Findings(
@@ -211,6 +218,7 @@ def _find(
         seconds=clock.seconds,
         compared=compared,
         svd=svd,
+        sweep=sweep,
     )
 
 

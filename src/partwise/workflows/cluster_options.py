@@ -17,11 +17,13 @@ from partwise.workflows.cluster_extra_options import (
     min_cluster_size_option,
     normalize_by_fov_option,
     normalize_usage_option,
+    settings_option,
     small_option,
     subsample_fraction_option,
     subsample_option,
     svd_option,
 )
+from partwise.workflows.cluster_settings import as_texts
 from partwise.workflows.cluster_tissue_options import (
     LEAST_COVERAGE,
     allow_option,
@@ -104,6 +106,9 @@ class ClusterOptions(CellOptions):
         `subsample` the sample is a plain random one.
     normalize_by_fov
         Divide each feature by its mean over the cells of the same field of view.
+    settings
+        Several settings in place of `n_components`, `n_neighbors` and `resolution`: triples
+        (n, k, r), texts "n k r", or files with a line for each. The first is reported in full.
     metric
         "euclidean", or "cosine" for directions only, between the reconstructions of cells.
     normalize_usage
@@ -209,6 +214,7 @@ class ClusterOptions(CellOptions):
     by: str | None = by_option()
     maps: int | None = maps_option()
     map_fovs: tuple[str, ...] = map_fovs_option()
+    settings: tuple[str, ...] = settings_option()
     metric: str = metric_option()
     normalize_usage: bool = normalize_usage_option()
     min_cluster_size: str | int | None = min_cluster_size_option()
@@ -241,6 +247,7 @@ class ClusterOptions(CellOptions):
         """Raise `UsageError` for values that cannot be used."""
         for name in ("id_columns", "features", "formats", "map_fovs"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
+        object.__setattr__(self, "settings", as_texts(self.settings))
         object.__setattr__(self, "output_dir", os.fspath(self.output_dir))
         for name in ("n_components", "n_neighbors", "chunksize"):
             check_whole(name, getattr(self, name), least=1)

@@ -25,6 +25,7 @@ from partwise.workflows.cells import counted_text
 from partwise.workflows.cluster_compare import comparison_sections
 from partwise.workflows.cluster_small import SMALL_LABEL
 from partwise.workflows.cluster_svd import svd_sections
+from partwise.workflows.cluster_sweep import sweep_sections
 
 if TYPE_CHECKING:
     from partwise.workflows.cluster_result import Findings
@@ -82,6 +83,7 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
             _control(found),
             *_compositions(found),
             *comparison_sections(found.compared),
+            *sweep_sections(found.sweep),
             _embedding(found),
             _convergence(found),
         ],

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from partwise.workflows.cluster_prepare import Preparation
     from partwise.workflows.cluster_small import SmallClusters
     from partwise.workflows.cluster_svd import Svd
+    from partwise.workflows.cluster_sweep import Sweep
 
 __all__ = ["ClusterResult", "Findings", "numbers_of"]
 
@@ -50,6 +51,7 @@ class Findings:
     seconds: dict[str, float]
     compared: Compared | None = None
     svd: Svd | None = None
+    sweep: Sweep | None = None
 
     @property
     def factor_names(self) -> tuple[str, ...]:
@@ -97,6 +99,8 @@ class ClusterResult:
         Groups of patients, if they were compared.
     svd
         Singular values of the table, if they were asked for.
+    sweep
+        Clusters by all settings, if there are several; everything else is about the first.
     """
 
     input: Path
@@ -113,6 +117,7 @@ class ClusterResult:
     options: ClusterOptions
     compared: Compared | None = None
     svd: Svd | None = None
+    sweep: Sweep | None = None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -134,6 +139,7 @@ class ClusterResult:
             "n_distinct_rows": self.rows.n_distinct,
             "control": self.control.summary,
             **({} if self.svd is None else {"svd": self.svd.summary}),
+            **({} if self.sweep is None else {"settings": self.sweep.summary}),
             **compared_numbers(self.compared),
             "outputs": {name: str(path) for name, path in self.outputs.items()},
             "warnings": list(self.warnings),
@@ -154,6 +160,7 @@ class ClusterResult:
             + (f"; {self.rows.n_isolated:,} isolated" if self.rows.n_isolated else ""),
             *([] if self.small is None else [self.small.sentence]),
             self.control.line,
+            *([] if self.sweep is None else [self.sweep.line]),
             *([] if self.svd is None else [f"svd: {self.svd.sentence}"]),
             *([] if self.compared is None else [self.compared.line]),
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
@@ -184,6 +191,7 @@ def numbers_of(found: Findings) -> dict[str, Any]:
         "neighbor_recall": found.rows.recall,
         "control": found.control.summary,
         **({} if found.svd is None else {"svd": found.svd.summary}),
+        **({} if found.sweep is None else {"settings": found.sweep.summary}),
         **compared_numbers(found.compared),
         **found.prepared.summary,
     }
