@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +32,7 @@ __all__ = [
     "NeighborhoodTable",
     "expected_neighbors",
     "neighborhood_table",
+    "sorted_names",
     "typical_radius",
 ]
 
@@ -119,7 +121,7 @@ def neighborhood_table(
         Positions of the cells, n x 2 or n x 3, finite, in any unit of length.
     types
         Type of each cell, n: names, whole numbers or a pandas categorical, whose categories
-        become the columns. Otherwise columns are sorted: by number where all are whole numbers.
+        become the columns. Otherwise columns are sorted as people do, 2 before 10.
     fov
         Field of view of each cell, n; None means that there is one. An empty text is a name.
     mode
@@ -355,12 +357,29 @@ def _type_codes(types: Any, n: int) -> tuple[npt.NDArray[np.int32], tuple[str, .
 
 
 def _in_order(texts: list[str], codes: npt.NDArray[Any]) -> tuple[list[str], npt.NDArray[Any]]:
-    """Sort names: as numbers where all are whole numbers, else as text."""
-    numbers = all(text.isascii() and text.removeprefix("-").isdigit() for text in texts)
-    order = sorted(range(len(texts)), key=lambda j: (int(texts[j]) if numbers else 0, texts[j]))
-    place = np.empty(len(texts), dtype=np.int64)
-    place[order] = np.arange(len(texts))
-    return [texts[j] for j in order], place[codes]
+    """Sort names, and renumber."""
+    names = sorted_names(texts)
+    place = {name: j for j, name in enumerate(names)}
+    return names, np.array([place[text] for text in texts], dtype=np.int64)[codes]
+
+
+def sorted_names(names: Iterable[str]) -> list[str]:
+    """Sort names as people do: "T 2" before "T 10"; whole numbers by their value.
+
+    Examples
+    --------
+    >>> sorted_names(["T 10", "T 2", "B"]), sorted_names(["3", "-1"])
+    (['B', 'T 2', 'T 10'], ['-1', '3'])
+    """
+    names = list(names)
+    if all(re.fullmatch("-?[0-9]{1,18}", name) for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+
+    def key(name: str) -> tuple[list[tuple[str, int]], str]:
+        parts = re.findall("([^0-9]*)([0-9]{0,18})", name)
+        return [(text, int(number or -1)) for text, number in parts], name
+
+    return sorted(names, key=key)
 
 
 def _fields(fov: Any, n: int) -> list[IntArray]:

@@ -99,7 +99,8 @@ def _parquet(path: Path) -> Peek:
 def _peek(kind: str, names: tuple[str, ...], rows: pd.DataFrame, **more: Any) -> Peek:
     """Keep the first of columns of one name."""
     first = {name: names.index(name) for name in names}
-    texts = rows[list(first.values())].astype(object).fillna("").astype(str)
+    chosen = rows[list(first.values())]
+    texts = chosen.astype(str).where(chosen.notna().to_numpy(), "")
     texts.columns = list(first)
     return Peek(kind, tuple(first), more.pop("features", ()), texts, **more)
 

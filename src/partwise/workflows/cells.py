@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from partwise.exceptions import DataError, UsageError
+from partwise.graph.spatial import sorted_names
 from partwise.io import Table, open_table
 from partwise.io.columns import DEFAULT_ID_COLUMNS, match_features, shown
 from partwise.io.identifiers import duplicate_text, find_duplicate
@@ -397,9 +398,10 @@ def _columns(
         missing = [name for name in names if name is not None and name not in found.names]
         if missing:
             more = " (--fov none: all cells are in one)" if flag == "--fov" else ""
+            none = "is no column" if len(missing) == 1 else "are no columns"
             raise DataError(
-                f"there is no column {shown(missing)}; the file has {shown(found.names)}. Name "
-                f"the right one with {flag}{more}",
+                f"there {none} {shown(missing)}; the file has {shown(found.names)}. Name "
+                f"what is meant with {flag}{more}",
                 path=path,
             )
     return axes, fov, of_type
@@ -435,6 +437,7 @@ def _usual_names(
 def _types(table: Table, of_type: str) -> pd.Categorical:
     """Return the types as categories in the order of the columns to be."""
     values = pd.Categorical(table.ids[of_type].astype(str))
+    values = values.reorder_categories(sorted_names(values.categories))
     missing = np.flatnonzero(np.asarray(values == ""))
     if missing.size:
         more = f" ({missing.size:,} such cells in all)" if missing.size > 1 else ""
