@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from partwise.workflows.project_options import ProjectOptions
     from partwise.workflows.rank_job import RankResult, rank
     from partwise.workflows.rank_options import RankOptions
-    from partwise.workflows.simulate_job import SimulateOptions, simulate
+    from partwise.workflows.simulate_job import (
+        SimulateOptions,
+        SimulateTissueOptions,
+        simulate,
+        simulate_cells,
+    )
     from partwise.workflows.tune_job import TuneRun, tune
     from partwise.workflows.tune_options import TuneOptions
     from partwise.workflows.warmup import warmup
@@ -42,6 +47,7 @@ __all__ = [
     "RankOptions",
     "RankResult",
     "SimulateOptions",
+    "SimulateTissueOptions",
     "TuneOptions",
     "TuneRun",
     "cluster",
@@ -51,6 +57,7 @@ __all__ = [
     "project",
     "rank",
     "simulate",
+    "simulate_cells",
     "tune",
     "warmup",
 ]
@@ -69,6 +76,7 @@ _PUBLIC = {
     "ProjectOptions": "project_options",
     "ProjectResult": "project_job",
     "SimulateOptions": "simulate_job",
+    "SimulateTissueOptions": "simulate_job",
     "cluster": "cluster_job",
     "factorize": "factorize_job",
     "neighborhoods": "neighborhoods_job",
@@ -76,6 +84,7 @@ _PUBLIC = {
     "rank": "rank_job",
     "project": "project_job",
     "simulate": "simulate_job",
+    "simulate_cells": "simulate_job",
     "TuneOptions": "tune_options",
     "TuneRun": "tune_job",
     "tune": "tune_job",

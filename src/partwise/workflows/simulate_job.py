@@ -1,4 +1,4 @@
-"""The job behind `partwise simulate neighborhoods`."""
+"""The jobs behind `partwise simulate neighborhoods` and `partwise simulate tissue`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from partwise.datasets import simulate_neighborhoods, write_simulated
+from partwise.datasets import (
+    simulate_neighborhoods,
+    simulate_tissue,
+    write_simulated,
+    write_tissue,
+)
 from partwise.exceptions import UsageError
 from partwise.utils.atomic import explain_os_error
 from partwise.utils.progress import Progress, silent
-from partwise.workflows.simulate_options import SimulateOptions
+from partwise.workflows.simulate_options import SimulateOptions, SimulateTissueOptions
 
-__all__ = ["SimulateOptions", "SimulateResult", "simulate"]
+__all__ = [
+    "SimulateOptions",
+    "SimulateResult",
+    "SimulateTissueOptions",
+    "simulate",
+    "simulate_cells",
+]
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class SimulateResult:
     """
 
     outputs: dict[str, Path]
-    options: SimulateOptions
+    options: SimulateOptions | SimulateTissueOptions
     warnings: tuple[str, ...] = ()
 
     @property
@@ -39,7 +50,7 @@ class SimulateResult:
         return {
             "n_cells": self.options.n_cells,
             "n_fovs": self.options.n_fovs,
-            "mode": self.options.mode,
+            "mode": getattr(self.options, "mode", "tissue"),
             "seed": self.options.seed,
             "outputs": {name: str(path) for name, path in self.outputs.items()},
             "warnings": list(self.warnings),
@@ -100,3 +111,63 @@ def simulate(
     except OSError as error:
         raise explain_os_error(error, options.output_dir) from error
     return SimulateResult(outputs, options, simulated.notes)
+
+
+def simulate_cells(
+    *,
+    options: SimulateTissueOptions | None = None,
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> SimulateResult:
+    """Simulate cells with coordinates in planted niches and write them with their truth.
+
+    Parameters
+    ----------
+    options
+        How to simulate.
+    progress
+        Who listens; nobody by default.
+    **overrides
+        Fields of `SimulateTissueOptions`, in place of `options`.
+
+    Returns
+    -------
+    SimulateResult
+        Where the files are.
+
+    Raises
+    ------
+    UsageError
+        If an option cannot be used.
+    ResourceError
+        If the folder cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> result = simulate_cells(n_cells=100, n_fovs=2, output_dir=tempfile.mkdtemp())
+    >>> result.outputs["table"].name
+    'test_cells_100.csv'
+    """
+    if options is not None and overrides:
+        raise UsageError("give either options or single fields, not both")
+    options = options or SimulateTissueOptions(**overrides)
+    progress = progress or silent()
+    with progress.stage("simulate"):
+        simulated = simulate_tissue(
+            options.n_cells,
+            n_fovs=options.n_fovs,
+            n_niches=options.n_niches,
+            n_types=options.n_types,
+            n_patients=options.n_patients,
+            groups=options.n_groups,
+            effect=options.effect,
+            noise=options.noise,
+            seed=options.seed,
+        )
+    try:
+        with progress.stage("write"):
+            outputs = write_tissue(simulated, options.output_dir)
+    except OSError as error:
+        raise explain_os_error(error, options.output_dir) from error
+    return SimulateResult(outputs, options)
