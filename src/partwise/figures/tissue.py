@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -35,6 +35,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _DOTS_PER_INCH = 160  # of the pictures in a report
 _BACKGROUND = "#E4E4E4"
+_PALE = 0.72  # mean of the channels
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def tissue_maps(
     coloured = [c for c in clusters if owner[shades[c]] == c]
     shades = {c: shades[c] if owner[shades[c]] == c else GREY for c in clusters}
     columns = _columns(len(panels))
-    figure, grid = _grid(len(panels), columns, FULL_WIDTH - 1.3, _shape(panels))
+    least = 0.5 + 0.176 * (len(coloured) + 2)  # the legend
+    figure, grid = _grid(len(panels), columns, FULL_WIDTH - 1.3, _shape(panels), least)
     for panel, axes in zip(panels, grid, strict=True):
         _draw(axes, panel, shades, columns)
         _title(axes, panel, columns)
@@ -141,11 +143,11 @@ def cluster_places(panels: Sequence[tuple[int, TissuePanel]]) -> Figure:
         return message_figure("There are no clusters to show.")
     columns = min(len(panels), 4 if len(panels) <= 12 else 6)
     shape = _shape([panel for _, panel in panels])
-    figure, grid = _grid(len(panels), columns, FULL_WIDTH, shape)
+    figure, grid = _grid(len(panels), columns, FULL_WIDTH, shape, 0.0)
     colors = cluster_colors([cluster for cluster, _ in panels])
     for (cluster, panel), axes in zip(panels, grid, strict=True):
         shades: dict[Hashable, str] = dict.fromkeys(map(int, np.unique(panel.labels)), _BACKGROUND)
-        shades[cluster] = str(colors[cluster])
+        shades[cluster] = _strong(str(colors[cluster]))
         _draw(axes, panel, shades, columns, on_top=cluster)
         lines = [f"Cluster {cluster}", elide(panel.title, _letters(columns))]
         axes.set_title(lines[0], fontsize=8.5 if columns <= 4 else 7.5, pad=14 - columns)
@@ -159,6 +161,12 @@ def cluster_places(panels: Sequence[tuple[int, TissuePanel]]) -> Figure:
             color=FAINT,
         )
     return figure
+
+
+def _strong(color: str) -> str:
+    """Return a colour that stands out from the grey of the others: pale ones are darkened."""
+    channels = np.array(to_rgb(color))
+    return color if channels.mean() < _PALE else to_hex(tuple(0.7 * channels))
 
 
 def _columns(count: int) -> int:
@@ -179,10 +187,12 @@ def _shape(panels: Sequence[TissuePanel]) -> float:
     return float(np.clip(np.median(shapes), 0.4, 2.0))
 
 
-def _grid(count: int, columns: int, width: float, shape: float) -> tuple[Figure, list[Axes]]:
+def _grid(
+    count: int, columns: int, width: float, shape: float, least: float
+) -> tuple[Figure, list[Axes]]:
     rows = -(-count // columns)
     side = min(width / columns - 0.16, 5.6)
-    figure = new_figure(FULL_WIDTH, min(40.0, rows * (side * shape + 0.4) + 0.1))
+    figure = new_figure(FULL_WIDTH, min(40.0, max(least, rows * (side * shape + 0.4) + 0.1)))
     made = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in made[count:]:
         axes.set_axis_off()

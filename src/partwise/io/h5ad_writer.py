@@ -27,6 +27,7 @@ def write_h5ad(
     programs: npt.NDArray[Any],
     labels: npt.NDArray[np.integer[Any]] | None = None,
     columns: Mapping[str, Any] | None = None,
+    spatial: npt.NDArray[np.floating[Any]] | None = None,
     record: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
     r"""Write a table and what was found in it as h5ad.
@@ -49,6 +50,8 @@ def write_h5ad(
         Cluster of each row, -1 for rows without one.
     columns
         Further columns of obs.
+    spatial
+        Horizontal and vertical position of each row, n x 2, for `obsm["spatial"]`.
     record
         Parameters and outcome of the fit; numbers, text, arrays, lists and mappings of them.
 
@@ -97,11 +100,14 @@ def write_h5ad(
     matrix = table.matrix if table.in_memory else None
     if matrix is None:
         notes.append("X was left out of the h5ad file, because the values exceed the memory limit")
+    obsm = {_slots.USAGE: np.ascontiguousarray(usage, dtype=np.float32)}
+    if spatial is not None:
+        obsm["spatial"] = np.ascontiguousarray(spatial, dtype=np.float64)
     data = anndata.AnnData(
         matrix,
         obs=obs,
         var=pd.DataFrame(index=pd.Index(table.features, dtype=object)),
-        obsm={_slots.USAGE: np.ascontiguousarray(usage, dtype=np.float32)},
+        obsm=obsm,
         varm={_slots.LOADINGS: np.ascontiguousarray(programs.T)},
         uns={_slots.NMF_KEY: _plain(dict(record or {}))},
     )

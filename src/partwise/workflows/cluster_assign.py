@@ -36,6 +36,7 @@ from partwise.workflows.cluster_niches import (
     unexplained_of,
 )
 from partwise.workflows.cluster_prepare import prepare_cells
+from partwise.workflows.cluster_tissue import check_maps
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line, once, specs
 from partwise.workflows.outputs import RunFolder, open_run_folder
@@ -229,6 +230,7 @@ def _find(
 ) -> Assigned:
     """Run the stages that compute."""
     n_threads = clock.record.n_threads or 1
+    check_maps(table, options)
     design = wanted_design(table.ids, options)
     matched = restrict(model, table.features)
     low = _check_coverage(matched.coverage, options)

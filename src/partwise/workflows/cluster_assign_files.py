@@ -9,6 +9,7 @@ import numpy as np
 from partwise.io.h5ad_writer import write_h5ad
 from partwise.io.writers import write_csv, write_parquet
 from partwise.workflows.cluster_compare import write_comparison
+from partwise.workflows.cluster_tissue import spatial_of
 
 if TYPE_CHECKING:
     from partwise.workflows.cluster_assign_result import Assigned
@@ -71,6 +72,7 @@ def write_assigned(found: Assigned, folder: RunFolder, n_threads: int) -> tuple[
             usage=found.usage,
             programs=programs,
             labels=found.labels,
+            spatial=spatial_of(table),
             columns={"confidence": columns["confidence"], "unseen": found.unseen},
             record=found.parameters,
         )

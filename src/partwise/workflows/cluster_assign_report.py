@@ -21,6 +21,7 @@ from partwise.report import (
 from partwise.utils.memory import peak_memory_bytes
 from partwise.workflows.cluster_compare import comparison_sections
 from partwise.workflows.cluster_niches import QUANTILE
+from partwise.workflows.cluster_tissue import tissue_sections
 from partwise.workflows.project_report import coverage_section
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def build_report(found: Assigned, outputs: dict[str, str], command: str) -> Repo
         sections=[
             _shares(found),
             _confidence(found),
+            *tissue_sections(found.table, found.labels, found.niches.n_clusters, found.options),
             *comparison_sections(found.compared),
             coverage_section(found.model, found.coverage, least=found.options.least_coverage),
         ],

@@ -12,6 +12,7 @@ from partwise.io.h5ad_writer import write_h5ad
 from partwise.io.writers import write_csv, write_parquet
 from partwise.workflows.cluster_compare import write_comparison
 from partwise.workflows.cluster_extras import write_extras
+from partwise.workflows.cluster_tissue import spatial_of
 
 if TYPE_CHECKING:
     from partwise.workflows.cluster_result import Findings
@@ -68,6 +69,7 @@ def write_tables(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
             usage=found.usage,
             programs=found.fit.programs,
             labels=found.rows.clustering.labels,
+            spatial=spatial_of(found.table),
             record={**found.parameters, "relative_error": found.fit.relative_error},
         )
         written["h5ad"] = (name, "table, clusters and factors for scverse tools")

@@ -41,6 +41,7 @@ from partwise.workflows.cluster_stages import (
 )
 from partwise.workflows.cluster_svd import svd_of
 from partwise.workflows.cluster_sweep import First, run_settings
+from partwise.workflows.cluster_tissue import check_maps
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line, once
 from partwise.workflows.outputs import RunFolder, open_run_folder
@@ -172,7 +173,8 @@ def _find(
     """Run the stages that compute."""
     with clock.stage("prepare"):
         table, prepared = prepare_cells(table, options)
-        design = wanted_design(table.ids, options)  # refused before the work, not after it
+        check_maps(table, options)  # refused before the work, not after it
+        design = wanted_design(table.ids, options)
     told = [*table.notes, *prepared.notes, *advice_before(table, options)]
     svd = svd_of(table, options, n_threads, clock)
     with clock.stage("factorize") as stage, warnings.catch_warnings():

@@ -26,6 +26,7 @@ from partwise.workflows.cluster_compare import comparison_sections
 from partwise.workflows.cluster_small import SMALL_LABEL
 from partwise.workflows.cluster_svd import svd_sections
 from partwise.workflows.cluster_sweep import sweep_sections
+from partwise.workflows.cluster_tissue import tissue_sections
 
 if TYPE_CHECKING:
     from partwise.workflows.cluster_result import Findings
@@ -80,6 +81,12 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
             *svd_sections(found.svd),
             _factors(found),
             _clusters(found),
+            *tissue_sections(
+                found.table,
+                found.rows.clustering.labels,
+                found.rows.clustering.n_clusters,
+                found.options,
+            ),
             _control(found),
             *_compositions(found),
             *comparison_sections(found.compared),
