@@ -122,10 +122,18 @@ def test_resolutions(name):
         assert bold == [f"{r:g}"]
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert len(lines["Replicates"].get_xdata()) == len(grid.resolutions)
-    bars = figure.axes[1].collections[0].get_segments()
-    assert [(bar[0, 0], bar[1, 0]) for bar in bars] == [
-        pytest.approx((0.8 * r, 1.25 * r)) for r in grid.resolutions
-    ]
+    assert len(figure.axes[1].lines) == 2 + len(grid.resolutions) + 1, "a range for each"
+
+
+def test_ranges_join_resolutions():
+    grid = fabricated_grid(GRIDS["one n"])
+    low = [0.05, 0.05, 0.2, 0.2] * 3
+    high = [0.1, 0.1, 0.3, 0.3] * 3
+    figure = resolution_ranges(
+        grid.assign(range_low=low, range_high=high), n_components=8, n_neighbors=20
+    )
+    thick = [line for line in figure.axes[1].lines if line.get_linewidth() > 5]
+    assert [line.get_xdata().tolist() for line in thick] == [[0.05, 0.1], [0.2, 0.3]]
 
 
 def test_ranges_that_are_unknown_or_without_end():

@@ -227,7 +227,8 @@ def resolution_ranges(
     -------
     Figure
         Left the agreement of replicates (band: one standard deviation) beside that of the null;
-        right the number of clusters, a bar reaching as far as the partition holds.
+        right the number of clusters; a thick line joins resolutions between which the partition
+        holds, those with the same `range_low` and `range_high`.
 
     Examples
     --------
@@ -235,7 +236,7 @@ def resolution_ranges(
     >>> from partwise.figures import resolution_ranges
     >>> grid = pd.DataFrame({"n_components": 5, "n_neighbors": 15, "resolution": [0.1, 0.3],
     ...     "n_clusters": [4, 7], "mean_ari": [0.9, 0.6], "std_ari": 0.05, "null_ari": 0.1,
-    ...     "range_low": [0.05, 0.25], "range_high": [0.2, 0.3]})
+    ...     "range_low": [0.1, 0.3], "range_high": [0.1, 0.3]})
     >>> len(resolution_ranges(grid, n_components=5, n_neighbors=15).axes)
     2
     """
@@ -282,11 +283,13 @@ def _agreement(axes: Axes, values: FloatArray, part: pd.DataFrame) -> None:
 
 def _ranges(axes: Axes, values: FloatArray, part: pd.DataFrame) -> None:
     clusters = part["n_clusters"].to_numpy(dtype=float)
-    low, high = (part[name].to_numpy(dtype=float) for name in ("range_low", "range_high"))
-    low = np.where(np.isfinite(low), np.minimum(low, values), values)
-    high = np.where(np.isfinite(high), np.maximum(high, values), values)
     axes.plot(values, clusters, color=FAINT, linewidth=0.7, linestyle=(0, (1, 2)))
-    axes.hlines(clusters, low, high, color=OKABE_ITO[2], linewidth=5, alpha=0.45)
+    spans = part.groupby(["range_low", "range_high"], sort=False).indices.values()
+    for rows in spans:
+        axes.plot(
+            values[rows], clusters[rows], color=OKABE_ITO[2], linewidth=6, alpha=0.4,
+            solid_capstyle="round",
+        )  # fmt: skip
     axes.plot(values, clusters, color=OKABE_ITO[2], marker="o", markersize=4.5, linestyle="none")
     axes.set(title="Where the partition holds", ylabel="Clusters")
     if clusters.min() > 0 and clusters.max() > 4 * _WIDE * clusters.min():

@@ -149,12 +149,8 @@ def _headlines(found: TuneFindings) -> list[Headline]:
         Headline(
             "Stability",
             f"{point['mean_ari']:.2f}",
-            "agreement of replicates (adjusted Rand index): 1 is equal",
-        ),
-        Headline(
-            "Null",
-            f"{point['null_ari']:.2f}",
-            "what data without clusters reach at as many clusters",
+            "agreement of replicates (adjusted Rand index); data without clusters reach "
+            f"{point['null_ari']:.2f} at as many clusters",
         ),
     ]
     if not math.isnan(chosen.confidence):
@@ -238,8 +234,8 @@ def _settings(found: TuneFindings, drawn: dict[str, Figure]) -> Section:
                 "The grid",
                 "Stability: mean agreement (adjusted Rand index) of replicates that differ in the "
                 "starts of factorization, graph and clustering and in the cells drawn. Null: what "
-                "data without clusters reach at as many clusters. Score: what remains of the first "
-                "beyond the second. The frame is the recommended setting; grey was not measured.",
+                "data without clusters reach at as many clusters. Score: (stability - null) / (1 - "
+                "null). The frame is the recommended setting; grey was not measured.",
                 f"Heatmaps of {len(grid)} settings; {at} is framed.",
                 ReportTable(_readable(by_score), "Settings by score", _MOST_LISTED),
             )
@@ -255,8 +251,8 @@ def _resolutions(found: TuneFindings, drawn: dict[str, Figure]) -> Section:
     texts = []
     if math.isfinite(low) and math.isfinite(high) and high > low:
         texts = [
-            f"The recommended partition holds from r={low:.3g} to r={high:.3g}. The wider such a "
-            "range, the less depends on the exact value."
+            f"The recommended partition holds from r={low:g} to r={high:g}: there each partition "
+            "agrees with the next. The wider such a range, the less depends on the exact value."
         ]
     return Section(
         "Which resolution",
@@ -266,8 +262,9 @@ def _resolutions(found: TuneFindings, drawn: dict[str, Figure]) -> Section:
                 drawn["resolution"],
                 "Stability and number of clusters by resolution",
                 f"At n={n} and k={k}. Left, the agreement of replicates (band: one standard "
-                "deviation) beside the null. Right, a bar reaches as far as the partition at its "
-                "point holds. The dashed line is the recommended resolution.",
+                "deviation) beside the null. Right, a thick line joins resolutions between which "
+                "the partition holds: each agrees with the next. The dashed line is the "
+                "recommended resolution.",
                 f"Curves over {len(part)} resolutions; {chosen.resolution:g} is marked.",
                 ReportTable(_readable(part.drop(columns=["n_components", "n_neighbors"]))),
             )
@@ -347,8 +344,9 @@ def _methods(found: TuneFindings) -> list[str]:
         f"resolutions {_listed(grid.resolutions)}, with "
         f"{options.n_replicates} replicates each (seed {options.seed}) that differ in the seeds of "
         "factorization, graph and clustering and in the cells drawn. Stability is the mean "
-        "adjusted Rand index of pairs of replicates; the score is what remains of it beyond that "
-        "of data without clusters at as many clusters.",
+        "adjusted Rand index of pairs of replicates, and the score (stability - null) / (1 - null) "
+        "with the stability of a normal distribution of the same covariance, cut into as many "
+        "clusters.",
         f"The setting {setting(chosen.n_components, chosen.n_neighbors, chosen.resolution)} was "
         f"recommended: {sentence(chosen.rule)}",
     ]
