@@ -12,6 +12,7 @@ CHANGED = {
     "subsample": "patient 1",
     "subsample_fraction": 0.25,
     "normalize_by_fov": True,
+    "color_by": ("batch", "area, in px"),
     "svd": True,
     "settings": ("5 15 0.1", "more settings.txt"),
     "metric": "cosine",

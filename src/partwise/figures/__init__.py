@@ -13,6 +13,12 @@ from partwise.figures.consensus import (
 )
 from partwise.figures.factors import loss_curve, programs_heatmap, usage_by_cluster
 from partwise.figures.groups import group_fractions
+from partwise.figures.metadata import (
+    cluster_profiles,
+    embedding_values,
+    entropy_by_cluster,
+    values_by_cluster,
+)
 from partwise.figures.neighborhoods import (
     fov_neighbors,
     neighbor_histogram,
@@ -53,6 +59,7 @@ __all__ = [
     "cluster_colors",
     "cluster_confidence",
     "cluster_places",
+    "cluster_profiles",
     "cluster_shares",
     "cluster_sizes",
     "clustergram",
@@ -62,6 +69,8 @@ __all__ = [
     "display_name",
     "elide",
     "embedding",
+    "embedding_values",
+    "entropy_by_cluster",
     "explained_bars",
     "fit_histogram",
     "fov_neighbors",
@@ -86,5 +95,6 @@ __all__ = [
     "usage_by_cluster",
     "usage_by_group",
     "usage_maps",
+    "values_by_cluster",
     "variance_curve",
 ]

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from partwise.figures.style import FULL_WIDTH, LETTER, SCALE, new_figure, text_on, wrapped
+from partwise.figures.style import (
+    FULL_WIDTH,
+    LETTER,
+    SCALE,
+    SIGNED_SCALE,
+    new_figure,
+    text_on,
+    wrapped,
+)
 
 __all__ = ["diagonal_order", "heatmap"]
 
@@ -42,6 +49,7 @@ def heatmap(
     column_label: str = "",
     top: float | None = None,
     title: str = "",
+    signed: bool = False,
 ) -> Figure:
     """Draw a matrix as coloured cells with its row and column names.
 
@@ -57,6 +65,8 @@ def heatmap(
         End of the colour scale, which begins at 0; by default the largest value.
     title
         Title of the figure.
+    signed
+        Whether the scale runs from -top to top, white at 0.
 
     Returns
     -------
@@ -69,12 +79,12 @@ def heatmap(
     column_label = wrapped(column_label, len(columns) * size.cell + 1.0)
     figure = new_figure(size.width, size.height(columns, column_label, title))
     axes = figure.add_subplot()
-    top = float(top if top is not None else np.nanmax(values, initial=0.0)) or 1.0
+    top = float(top if top is not None else np.nanmax(np.abs(values), initial=0.0)) or 1.0
     with_edges = values.size <= 900
     mesh = axes.pcolormesh(
         values,
-        cmap=SCALE,
-        vmin=0.0,
+        cmap=SIGNED_SCALE if signed else SCALE,
+        vmin=-top if signed else 0.0,
         vmax=top,
         rasterized=values.size > 3000,
         edgecolors="white" if with_edges else "none",
@@ -91,7 +101,7 @@ def heatmap(
     axes.xaxis.set_label_position("top")
     _color_bar(figure, axes, mesh, scale_label, size)
     if max(len(columns) / _ANNOTATED_COLUMNS, len(rows) / _ANNOTATED_ROWS) <= 1 < size.cell / 0.36:
-        _annotate(axes, values, top)
+        _annotate(axes, values, mesh, signed)
     if title:
         figure.suptitle(title, fontsize=10, fontweight="bold", x=0.02, ha="left")
     return figure
@@ -162,16 +172,21 @@ def _label(axis: object, names: Sequence[str], pitch: float, needed: float) -> N
     )
 
 
-def _annotate(axes: Axes, values: FloatArray, top: float) -> None:
-    scale = mpl.colormaps[SCALE]
+def _annotate(axes: Axes, values: FloatArray, mesh: ScalarMappable, signed: bool) -> None:
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
             axes.text(
                 j + 0.5,
                 i + 0.5,
-                f"{value:.2f}" if round(value, 2) > 0 else "0",
+                _text(value, signed),
                 ha="center",
                 va="center",
                 fontsize=7.5,
-                color=text_on(scale(min(value / top, 1.0))),
+                color=text_on(mesh.to_rgba(np.asarray(value))),
             )
+
+
+def _text(value: float, signed: bool) -> str:
+    if round(value, 2) == 0 or (value < 0 and not signed):
+        return "0"
+    return f"{value:+.1f}" if signed else f"{value:.2f}"

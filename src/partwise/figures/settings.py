@@ -31,8 +31,8 @@ def settings_agreement(agreement: pd.DataFrame) -> Figure:
     >>> from partwise.figures import settings_agreement
     >>> names = ["n5_k15_r0.1", "n5_k15_r0.2"]
     >>> figure = settings_agreement(pd.DataFrame([[1, 0.8], [0.8, 1]], index=names, columns=names))
-    >>> figure.axes[1].get_ylabel()
-    'Adjusted Rand index'
+    >>> len(figure.axes)
+    2
     """
     if agreement.empty:
         return message_figure("There are no settings to compare.")

@@ -4,7 +4,7 @@ Colours. Up to eight groups take the palette of Okabe and Ito, which stays disti
 every common form of colour blindness. The next fourteen are darker and then lighter versions of
 the seven that are not black, so groups of one hue differ in lightness; beyond 22 colours repeat,
 and the figures identify groups by labels instead. Grey always means "not in a cluster" or "all
-others". Scales are viridis.
+others". Scales are viridis, and blue to red through white where numbers have a sign.
 
 Figures are plain `matplotlib.figure.Figure` objects: pyplot, and with it global state and windows,
 is never touched.
@@ -63,6 +63,7 @@ DARK_GREY = "#7A7A7A"
 INK = "#222222"
 FAINT = "#666666"
 SCALE = "viridis"
+SIGNED_SCALE = "RdBu_r"
 
 #: the widest figure, inches; a report's column is as wide
 FULL_WIDTH = 7.2

@@ -17,6 +17,7 @@ __all__ = [
     "SMALL",
     "check_sample",
     "check_small",
+    "color_by_option",
     "least_cells",
     "metric_option",
     "min_cluster_size_option",
@@ -81,6 +82,19 @@ def svd_option() -> Any:
         help="Also say how many components explain 90, 95 and 99 % of the variance of the table, "
         "as advice for -n.",
         section=_OUTPUT,
+    )
+
+
+def color_by_option() -> Any:
+    """Declare the columns beside which clusters are drawn."""
+    return option(
+        (),
+        "--color-by",
+        kind=tuple,
+        help="Columns (batch, patient, area) by which the cells are coloured, and the clusters "
+        "described, in the report.",
+        section=_OUTPUT,
+        shown_default="none",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from partwise.workflows.cluster_metadata import write_profiles
 from partwise.workflows.cluster_svd import write_svd
 from partwise.workflows.cluster_sweep import write_sweep
 
@@ -19,4 +20,5 @@ def write_extras(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wr
     """Write what was asked for beyond the clusters; return the files and what to know of them."""
     svd, notes = write_svd(found.svd, found.table.name, folder)
     settings, told = write_sweep(found, folder, n_threads)
-    return {**svd, **settings}, [*notes, *told]
+    means, said = write_profiles(found, folder)
+    return {**means, **svd, **settings}, [*notes, *told, *said]

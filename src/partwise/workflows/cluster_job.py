@@ -23,6 +23,7 @@ from partwise.workflows.clock import Clock
 from partwise.workflows.cluster_compare import compare_niches, wanted_design
 from partwise.workflows.cluster_control import compare_with_raw
 from partwise.workflows.cluster_files import write_tables
+from partwise.workflows.cluster_metadata import profiles_of
 from partwise.workflows.cluster_niches import niches_of
 from partwise.workflows.cluster_options import ClusterOptions
 from partwise.workflows.cluster_prepare import prepare_cells
@@ -189,6 +190,8 @@ def _find(
         rows = dataclasses.replace(found, clustering=clustering)
     first = First(model.result_, space, rows.clustering)
     sweep = run_settings(table, first, options, clock=clock, kept=kept)
+    with clock.stage("profiles"):
+        profiles = profiles_of(table, rows.clustering.labels, rows.clustering.n_clusters)
     with clock.stage("control"):
         control = compare_with_raw(table, rows.clustering, options, n_threads)
     with clock.stage("niches"):
@@ -219,6 +222,7 @@ def _find(
         parameters=_resolved(options, model, table, n_threads),
         seconds=clock.seconds,
         compared=compared,
+        profiles=profiles,
         svd=svd,
         sweep=sweep,
     )

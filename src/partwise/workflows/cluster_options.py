@@ -13,6 +13,7 @@ from partwise.workflows.cluster_extra_options import (
     SAMPLE_SHARE,
     check_sample,
     check_small,
+    color_by_option,
     metric_option,
     min_cluster_size_option,
     normalize_by_fov_option,
@@ -120,6 +121,8 @@ class ClusterOptions(CellOptions):
         "mark" by the label -2.
     formats
         Formats of the table of cells; CSV is always written, the others beside it.
+    color_by
+        Columns (batch, patient, area) by which the report colours cells and describes clusters.
     svd
         Also compute the singular values of the centred table.
     umap
@@ -221,6 +224,7 @@ class ClusterOptions(CellOptions):
     small: str = small_option()
     output_dir: str | os.PathLike[str] = output_dir_option("results")
     formats: tuple[str, ...] = formats_option("the table of cells", FORMATS)
+    color_by: tuple[str, ...] = color_by_option()
     svd: bool = svd_option()
     umap: bool = option(
         False,
@@ -245,7 +249,7 @@ class ClusterOptions(CellOptions):
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values that cannot be used."""
-        for name in ("id_columns", "features", "formats", "map_fovs"):
+        for name in ("id_columns", "features", "formats", "map_fovs", "color_by"):
             object.__setattr__(self, name, _texts(name, getattr(self, name)))
         object.__setattr__(self, "settings", as_texts(self.settings))
         object.__setattr__(self, "output_dir", os.fspath(self.output_dir))
@@ -280,7 +284,8 @@ class ClusterOptions(CellOptions):
     @property
     def metadata(self) -> tuple[str, ...]:
         """Columns that describe cells and are named by an option."""
-        named = [self.subsample, "fov" if self.normalize_by_fov else None, self.compare, self.by]
+        fov = "fov" if self.normalize_by_fov else None
+        named = [self.subsample, fov, self.compare, self.by, *self.color_by]
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @property

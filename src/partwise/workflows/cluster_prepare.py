@@ -220,9 +220,11 @@ def group_means(matrix: Any, codes: Codes, n_groups: int) -> Floats:
         groups = np.where(groups < 0, n_groups, groups)
         if sp.issparse(block):
             of_value = np.repeat(groups, np.diff(block.indptr))
-            np.add.at(sums.ravel(), block.indices * (n_groups + 1) + of_value, block.data)
+            places = block.indices.astype(np.int64) * (n_groups + 1) + of_value
+            np.add.at(sums.ravel(), places, block.data.astype(np.float64))
         else:
-            for total, column in zip(sums, np.asarray(block).T, strict=True):
+            # contiguous float64 is what numpy adds fast
+            for total, column in zip(sums, block.T.astype(np.float64, order="C"), strict=True):
                 np.add.at(total, groups, column)
     counts = np.bincount(codes[codes >= 0], minlength=n_groups).astype(np.float64)
     with np.errstate(invalid="ignore"):

@@ -23,6 +23,13 @@ from partwise.report import (
 from partwise.utils.memory import peak_memory_bytes
 from partwise.workflows.cells import counted_text
 from partwise.workflows.cluster_compare import comparison_sections
+from partwise.workflows.cluster_metadata import (
+    Column,
+    crosstab,
+    enrichment_figure,
+    metadata_sections,
+    profile_figure,
+)
 from partwise.workflows.cluster_small import SMALL_LABEL
 from partwise.workflows.cluster_svd import svd_sections
 from partwise.workflows.cluster_sweep import sweep_sections
@@ -33,7 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["build_report"]
 
-_MOST_LEVELS = 2_000  # of an id column whose composition is shown
+#: columns that say where cells come from, not what they are
+_PLACES = ("fov", "sample", "patient", "batch", "slide", "region")
 
 _CITATION = (
     f"The partwise developers. partwise {__version__}: non-negative matrix factorization for the "
@@ -90,8 +98,9 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
             _control(found),
             *_compositions(found),
             *comparison_sections(found.compared),
-            *sweep_sections(found.sweep),
             _embedding(found),
+            *metadata_sections(found),
+            *sweep_sections(found.sweep),
             _convergence(found),
         ],
         methods=_methods(found),
@@ -217,6 +226,7 @@ def _clusters(found: Findings) -> Section:
                 "Heatmap of clusters by factors.",
                 ReportTable(mean, "Mean usage"),
             ),
+            profile_figure(found.profiles, prepared=bool(found.prepared.steps)),
         ],
         [
             ReportTable(part.moves.set_index("small_cluster"), "What became of small clusters")
@@ -271,12 +281,14 @@ def _control(found: Findings) -> Section:
 def _compositions(found: Findings) -> list[Section]:
     drawn = []
     for name in found.table.ids.columns:
-        counts = _crosstab(found.rows.clustering.labels, found.table.ids[name])
+        if name in found.options.color_by:
+            continue  # it has a section of its own
+        counts = crosstab(found.rows.clustering.labels, Column.of(found.table.ids[name]))
         if counts is None:
             continue
         # few kinds (cell types) are the parts of a cluster; many places (fields of view) are
         # themselves made of clusters
-        places = name.lower() in ("fov", "sample", "patient", "batch", "slide", "region")
+        places = str(name).lower() in _PLACES
         figure = figures.composition(
             counts if places else counts.T,
             group_label=name if places else "Cluster",
@@ -292,29 +304,9 @@ def _compositions(found: Findings) -> list[Section]:
                 ReportTable(counts, f"Number of cells, {name} by cluster"),
             )
         )
+        if not places:
+            drawn.append(enrichment_figure(counts))
     return [Section("Composition", [], drawn)] if drawn else []
-
-
-def _crosstab(labels: npt.NDArray[np.int32], column: pd.Series) -> pd.DataFrame | None:
-    """Count cells by value of a column and cluster; None if it holds numbers or hardly repeats."""
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return None  # labels of cells, coordinates
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, names = column.cat.codes.to_numpy(), column.cat.categories
-    else:
-        codes, names = pd.factorize(column, sort=True)
-    if not 1 < len(names) <= min(_MOST_LEVELS, max(2, len(column) // 2)):
-        return None
-    first = min(0, int(labels.min()))
-    width = int(labels.max()) + 1 - first
-    known = codes >= 0
-    place = codes.astype(np.int64) * width + (labels - first)
-    counts = np.bincount(place[known], minlength=len(names) * width)
-    table = counts.reshape(len(names), width)
-    frame = pd.DataFrame(table, index=names, columns=np.arange(first, first + width))
-    frame.index.name, frame.columns.name = column.name, "cluster"
-    there = (frame.columns >= 0) | (frame.sum(axis=0) > 0).to_numpy()
-    return frame.loc[frame.sum(axis=1) > 0, there]
 
 
 def _embedding(found: Findings) -> Section:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from partwise.results import Factorization
     from partwise.workflows.cluster_compare import Compared
     from partwise.workflows.cluster_control import Control
+    from partwise.workflows.cluster_metadata import Profiles
     from partwise.workflows.cluster_options import ClusterOptions
     from partwise.workflows.cluster_prepare import Preparation
     from partwise.workflows.cluster_small import SmallClusters
@@ -43,6 +44,7 @@ class Findings:
     usage: npt.NDArray[np.floating[Any]]
     rows: RowClustering
     small: SmallClusters | None
+    profiles: Profiles
     control: Control
     points: pd.DataFrame
     point_labels: pd.Series

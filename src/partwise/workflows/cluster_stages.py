@@ -12,6 +12,7 @@ from partwise.graph import cluster_rows
 from partwise.graph.embedding import pca, umap
 from partwise.graph.representation import clustering_space, usage_shares
 from partwise.workflows.cluster_control import sample_rows
+from partwise.workflows.cluster_metadata import advice_on_colors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -137,6 +138,7 @@ def advice_before(table: Table, options: ClusterOptions) -> list[str]:
             "normalize_usage has no effect with the metric 'cosine', which compares directions, "
             "not amounts"
         )
+    texts += advice_on_colors(table, options)
     if options.n_neighbors >= n:
         texts.append(
             f"n_neighbors (-k {options.n_neighbors}) is not less than the {n} cells: each cell is "
@@ -180,7 +182,8 @@ def embed_sample(
     Returns
     -------
     points
-        Two named columns, one row per cell of the sample; isolated cells are left out.
+        Two named columns, one row per cell of the sample, indexed by its row in the table; isolated
+        cells are left out.
     labels
         Cluster of each.
     """
@@ -194,4 +197,5 @@ def embed_sample(
         xy, names = umap(sample, random_state=options.seed), ["UMAP 1", "UMAP 2"]
     else:
         xy, names = pca(sample, n_components=2), ["Component 1", "Component 2"]
-    return pd.DataFrame(xy, columns=names), pd.Series(clustering.labels[rows], name="Cluster")
+    labels = pd.Series(clustering.labels[rows], index=rows, name="Cluster")
+    return pd.DataFrame(xy, columns=names, index=rows), labels
