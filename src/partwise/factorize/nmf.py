@@ -23,7 +23,7 @@ from partwise.factorize._checks import (
 )
 from partwise.factorize._counts import Start, check_sizes, fit
 from partwise.factorize._masking import check_observed, check_seen
-from partwise.factorize._record import in_order, record
+from partwise.factorize._record import programs_in_order, record, usage_in_order
 from partwise.factorize._scale import in_units, times_power
 from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
@@ -306,13 +306,14 @@ class NMF(BaseNMF):
             assert best is not None  # n_init >= 1
             best.loss = [float(v) for v in times_power(np.array(best.loss), 2 * matrix.exponent)]
             kept = k if settings.penalties.uneven else settings.constraints.count
-            usage, programs, explained, _ = in_order(matrix, best, kept)
+            programs, explained, order = programs_in_order(matrix, best, kept)
             self.components_ = programs
             self.n_components_ = k
             self.n_iter_ = best.n_iter
             self.result_ = record(
                 matrix, best, settings, programs, explained, self, time.perf_counter() - begun
             )
+            usage = usage_in_order(matrix, best.usage, order)
         norm = np.ldexp(np.sqrt(matrix.squared_norm), matrix.exponent)
         self.reconstruction_err_ = self.result_.relative_error * float(norm)
         if best.status is Status.MAX_ITER and settings.tol > 0:

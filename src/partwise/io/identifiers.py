@@ -84,7 +84,7 @@ class _Collected:
         if self._numbers is not None:
             numbers = plain_integers(array)
             if numbers is not None:
-                self._numbers.append(numbers)
+                self._numbers.append(smallest_integers(numbers))
                 return
             for earlier in self._numbers:
                 self._texts.append(_encoded(pa.array(earlier).cast(pa.string())))
@@ -102,11 +102,12 @@ class _Collected:
         )
 
     def finish(self) -> Any:
+        """Return the whole column; the parts are given up."""
         if self._numbers is not None:
-            return smallest_integers(
-                np.concatenate(self._numbers) if self._numbers else np.empty(0, np.int64)
-            )
-        return categories(pa.chunked_array(self._texts, type=_DICTIONARY))
+            numbers, self._numbers = self._numbers, []
+            return smallest_integers(np.concatenate(numbers) if numbers else np.empty(0, np.int64))
+        texts, self._texts = self._texts, []
+        return categories(pa.chunked_array(texts, type=_DICTIONARY))
 
 
 class _Positions:
@@ -151,7 +152,7 @@ def smallest_integers(numbers: np.ndarray) -> np.ndarray:
     """Return the numbers as int32 if they fit."""
     limits = np.iinfo(np.int32)
     fits = numbers.size == 0 or (numbers.min() >= limits.min and numbers.max() <= limits.max)
-    return numbers.astype(np.int32) if fits else numbers
+    return numbers.astype(np.int32, copy=False) if fits else numbers
 
 
 def categories(chunks: pa.ChunkedArray) -> Any:
@@ -217,7 +218,9 @@ def _keys(codes: Sequence[np.ndarray]) -> tuple[np.ndarray | None, int]:
         if size >= 2**62:
             return None, size
         total *= high - low + 1
-        total += code.astype(np.int64) - low
+        # in place: at millions of rows each copy counts; what wraps around comes back with `low`
+        total += code.astype(np.int64) if code.dtype == np.uint64 else code
+        total -= low
     return total, size
 
 

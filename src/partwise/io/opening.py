@@ -6,6 +6,7 @@ import gzip
 import importlib
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -141,6 +142,7 @@ def open_table(
         if layer is not None and kind not in ("h5ad", "zarr"):
             raise UsageError(f"{path} has no layers; only AnnData (h5ad, zarr) has")
         parsed = _reader(kind)(request)
+        _release_arrow()
     except MemoryError as error:
         raise ResourceError(
             f"{path}: not enough memory to read the table; choose fewer columns (features=...)"
@@ -158,6 +160,13 @@ def open_table(
         coordinates=parsed.coordinates,
         _close=getattr(parsed.matrix, "close", None),
     )
+
+
+def _release_arrow() -> None:
+    """Give back to the system what reading took: the later stages need it."""
+    library = sys.modules.get("pyarrow")
+    if library is not None:
+        library.default_memory_pool().release_unused()
 
 
 def stem_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,10 +170,17 @@ class DataMatrix:
     def _read(self, start: int, stop: int) -> Any:
         """Return rows start..stop of the source as one block."""
         source: BlockSource = self._x
-        blocks = [block for _, block in source.blocks(start, stop)]
-        if len(blocks) == 1:
-            return blocks[0]
-        return sp.vstack(blocks, "csr") if self.kind == "sparse" else np.concatenate(blocks)
+        if self.kind == "sparse":
+            blocks = [block for _, block in source.blocks(start, stop)]
+            return blocks[0] if len(blocks) == 1 else sp.vstack(blocks, "csr")
+        rows: Array | None = None
+        for first, block in source.blocks(start, stop):
+            if block.shape[0] == stop - start:
+                return block
+            if rows is None:
+                rows = np.empty((stop - start, block.shape[1]), block.dtype)
+            rows[first - start : first - start + block.shape[0]] = block
+        return rows
 
     @cached_property
     def _moments(self) -> _Moments:
@@ -314,6 +322,17 @@ class DataMatrix:
             rows = out[start * stride : (start + panel.shape[0]) * stride]
             panel.multiply(thin, k, rows, self.n_threads)
         return out
+
+    def products(self, thin: Array, k: int) -> Iterator[tuple[int, Array]]:
+        """Yield (first row, rows of X @ thin), flat, in an array that is used again."""
+        stride = self.stride(k)
+        most = max(b - a for a, b in pairwise(self._edges))
+        out = aligned_zeros(most * stride, self.dtype)
+        for start, panel in self.panels():
+            rows = out[: panel.shape[0] * stride]
+            rows[:] = 0
+            panel.multiply(thin, k, rows, self.n_threads)
+            yield start, rows
 
     def multiply_normal(self, thin: Array, k: int) -> Array:
         """Return X^T @ (X @ thin), both flat, in one pass over the data."""

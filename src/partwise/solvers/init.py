@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partwise.matrix.matrix import DataMatrix
+from partwise.matrix.thin import thin_rows
 
 __all__ = ["INITS", "initialize", "singular_vectors"]
 
@@ -17,6 +18,8 @@ INITS = ("nndsvda", "nndsvd", "random")
 
 #: Extra directions and power iterations of the randomized SVD (Halko, Martinsson & Tropp 2011).
 _OVERSAMPLING, _POWER = 8, 3
+#: Rows that are scaled together, and rows whose products are summed in one call of BLAS.
+_ROWS, _GRAM_ROWS = 2**15, 5 * 2**18
 
 
 def initialize(
@@ -43,8 +46,11 @@ def _both(matrix: DataMatrix, k: int, init: str, rng: np.random.Generator) -> tu
     if init == "random":
         usage = matrix.thin(n, k, np.abs(rng.standard_normal((n, k)) * scale))
         return usage, matrix.thin(p, k, np.abs(rng.standard_normal((p, k)) * scale))
-    left, values, right = singular_vectors(matrix, min(k, n, p), rng)
-    usage, programs = _split(left, values, right, k)
+    flat = matrix.thin(n, k), matrix.thin(p, k)
+    usage, programs = (thin_rows(factor, matrix.stride(k), k) for factor in flat)
+    rank = min(k, n, p)
+    values, right = _vectors_into(usage[:, :rank], matrix, rng)
+    _split(usage, values, right, programs)
     for t in range(k):
         if not (usage[:, t].any() and programs[:, t].any()):
             usage[:, t] = np.abs(rng.standard_normal(n) * scale)
@@ -52,7 +58,7 @@ def _both(matrix: DataMatrix, k: int, init: str, rng: np.random.Generator) -> tu
     if init == "nndsvda":
         usage[usage == 0] = matrix.mean
         programs[programs == 0] = matrix.mean
-    return matrix.thin(n, k, usage), matrix.thin(p, k, programs)
+    return flat
 
 
 def singular_vectors(
@@ -63,36 +69,65 @@ def singular_vectors(
     Power iterations on X^T X from a random start; only p x (rank + 8) numbers are orthogonalised,
     so that the rows are touched by the matrix's own verbs alone.
     """
-    n, p = matrix.shape
+    left = np.empty((matrix.shape[0], rank), matrix.dtype)
+    values, right = _vectors_into(left, matrix, rng)
+    return left, values, right
+
+
+def _vectors_into(left: Array, matrix: DataMatrix, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Write the left singular vectors to n x rank; return the values and the right ones.
+
+    The product of all rows with the basis, which is wider than the usage, is never held: what is
+    needed of it is made twice.
+    """
+    rank = left.shape[1]
+    p = matrix.shape[1]
     width = min(rank + _OVERSAMPLING, p)
     basis = np.linalg.qr(rng.standard_normal((p, width)))[0]
     for _ in range(_POWER):
         back = matrix.multiply_normal(matrix.thin(p, width, basis), width)
         stride = matrix.stride(width)
         basis = np.linalg.qr(back.reshape(p, stride)[:, :width].astype(np.float64))[0]
-    image = matrix.multiply(matrix.thin(p, width, basis), width)
-    left = image.reshape(n, matrix.stride(width))[:, :width]
-    squares, rotation = np.linalg.eigh(left.T.astype(np.float64) @ left)
+    thin = matrix.thin(p, width, basis)
+    gram = np.zeros((width, width))
+    for _, image in matrix.products(thin, width):
+        gram += _gram(thin_rows(image, matrix.stride(width), width))
+    squares, rotation = np.linalg.eigh(gram)
     order = np.argsort(squares)[::-1][:rank]
     values = np.sqrt(np.maximum(squares[order], 0.0))
     inverse = np.divide(1.0, values, out=np.zeros(rank), where=values > 1e-6 * max(values[0], 0))
     rotation = rotation[:, order]
-    return left @ (rotation * inverse).astype(left.dtype), values * (inverse > 0), basis @ rotation
+    turn = (rotation * inverse).astype(left.dtype)
+    for start, image in matrix.products(thin, width):
+        rows = thin_rows(image, matrix.stride(width), width)
+        left[start : start + rows.shape[0]] = rows @ turn
+    return values * (inverse > 0), basis @ rotation
 
 
-def _split(left: Array, values: Array, right: Array, k: int) -> tuple[Array, Array]:
-    """Return non-negative factors n x k and p x k from singular vectors; missing ones stay zero."""
-    usage = np.zeros((left.shape[0], k), left.dtype)
-    programs = np.zeros((right.shape[0], k), left.dtype)
+def _gram(rows: Array) -> npt.NDArray[np.float64]:
+    """Return rows^T rows in float64, without a copy of all rows in that type."""
+    parts = [rows[start : start + _GRAM_ROWS] for start in range(0, rows.shape[0], _GRAM_ROWS)]
+    total: npt.NDArray[np.float64] = np.sum([p.T.astype(np.float64) @ p for p in parts], axis=0)
+    return total
+
+
+def _split(usage: Array, values: Array, right: Array, programs: Array) -> None:
+    """Make non-negative factors n x k and p x k of singular vectors; missing ones stay zero.
+
+    The left vectors stand in the first columns of the usage, and are overwritten.
+    """
     for t, value in enumerate(values):
-        u, v = left[:, t], right[:, t]
-        best = max(((_positive(s * u), _positive(s * v)) for s in (1.0, -1.0)), key=_weight)
-        lengths = np.linalg.norm(best[0]), np.linalg.norm(best[1])
-        if min(lengths) > 0:
-            scale = np.sqrt(value * lengths[0] * lengths[1])
-            usage[:, t] = scale * best[0] / lengths[0]
-            programs[:, t] = scale * best[1] / lengths[1]
-    return usage, programs
+        u, v = usage[:, t].copy(), right[:, t]
+        lengths = {s: (_length(_positive(s * u)), _length(_positive(s * v))) for s in (1.0, -1.0)}
+        sign = max(lengths, key=lambda s: lengths[s][0] * lengths[s][1])
+        first, second = lengths[sign]
+        usage[:, t] = 0
+        if min(first, second) > 0:
+            scale = np.sqrt(value * first * second)
+            u = _positive(sign * u)
+            for start in range(0, u.shape[0], _ROWS):
+                usage[start : start + _ROWS, t] = scale * u[start : start + _ROWS] / first
+            programs[:, t] = scale * _positive(sign * v) / second
 
 
 def _positive(vector: Array) -> Array:
@@ -101,5 +136,6 @@ def _positive(vector: Array) -> Array:
     return np.where(vector > least, vector, 0)
 
 
-def _weight(pair: tuple[Array, Array]) -> float:
-    return float(np.linalg.norm(pair[0]) * np.linalg.norm(pair[1]))
+def _length(vector: Array) -> np.floating[Any]:
+    length: np.floating[Any] = np.linalg.norm(vector)
+    return length

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,10 @@ class _Rest:
         right = self._programs.T @ self._rows(thin, self.shape[1], k)
         self._rows(out, self.shape[0], k)[...] -= self._usage @ right
         return out
+
+    def products(self, thin: Array, k: int) -> Iterator[tuple[int, Array]]:
+        """Yield (X - W H) @ thin, all rows together; flat."""
+        yield 0, self.multiply(thin, k)
 
     def multiply_transposed(self, thin: Array, k: int) -> Array:
         """Return (X - W H)^T @ thin; flat."""
