@@ -67,3 +67,15 @@ def test_errors(cells, tmp_path, capsys, arguments, code, text):
 def test_a_missing_file(tmp_path, capsys):
     assert run(["neighborhoods", str(tmp_path / "none.csv"), "-o", str(tmp_path / "out")]) == 3
     assert "there is no such file" in capsys.readouterr().err
+
+
+def test_the_options_on_the_page_are_current():
+    from pathlib import Path
+
+    from partwise.cli.reference import reference
+
+    page = (Path(__file__).parents[2] / "docs" / "neighborhoods.md").read_text("utf-8")
+    begin, end = "<!-- options: begin -->\n", "<!-- options: end -->"
+    assert (
+        page.partition(begin)[2].partition(end)[0].strip() == reference("neighborhoods").strip()
+    ), "run `python -m partwise.cli.reference docs/neighborhoods.md`"
