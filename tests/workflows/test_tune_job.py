@@ -3,6 +3,7 @@
 Where only what is made of a result matters, the result is fabricated; `run` is a real one.
 """
 
+import dataclasses
 import json
 import shlex
 
@@ -12,12 +13,15 @@ import pytest
 import scipy.sparse as sp
 
 from partwise.cli.cluster import cluster as command
+from partwise.cli.tune import tune as tune_command
 from partwise.exceptions import DataError, UsageError
 from partwise.figures import message_figure
 from partwise.workflows import TuneOptions, simulate, tune
+from partwise.workflows.cells_options import CellOptions
 from partwise.workflows.cluster_options import ClusterOptions
-from partwise.workflows.options import specs
+from partwise.workflows.options import command_line, specs
 from partwise.workflows.tune_sample import sample_cells
+from partwise.workflows.tune_tree import TREE_COLUMNS, cluster_tree
 from partwise.workflows.tune_types import TuneGrid
 from tuning import fabricated
 
@@ -30,7 +34,7 @@ SMALL = {
 }
 TABLES = (
     "reconstruction", "grid_search", "stability", "points", "components", "clusters", "cells",
-    "alternatives",
+    "alternatives", "tree",
 )  # fmt: skip
 
 
@@ -83,6 +87,7 @@ class TestFiles:
             "clusters": f"{stem}_tune_clusters.csv",
             "cells": f"{stem}_tune_cells.csv",
             "alternatives": f"{stem}_tune_alternatives.csv",
+            "tree": f"{stem}_tune_tree.csv",
             **pictures,
             "report": "report.html",
             "run": "run.json",
@@ -113,6 +118,15 @@ class TestFiles:
         np.testing.assert_array_equal(cells["leiden_cluster"], run.result.labels)
         sizes = cells["leiden_cluster"].value_counts().sort_index().to_numpy()
         assert sizes.tolist() == run.result.per_cluster["size"].tolist()
+
+    def test_tree(self, run):
+        tree = pd.read_csv(run.outputs["tree"])
+        assert tree.groupby("resolution").size().index.tolist() == [0.05, 0.1]
+        assert (tree.groupby("resolution")["size"].sum() == 400).all()
+        chosen = run.result.recommendation.resolution
+        sizes = tree.loc[tree["resolution"] == chosen, "size"].tolist()
+        assert sizes == run.result.per_cluster["size"].tolist()
+        assert tree.loc[tree["resolution"] == 0.1, "parent"].notna().all()
 
     def test_record(self, run):
         record = json.loads(run.outputs["run"].read_text())
@@ -257,6 +271,11 @@ class TestInput:
         assert "more than half of the 60 cells" in texts
         assert "more factors than the 15 features" in run.outputs["report"].read_text()
 
+    def test_fewer_cells_than_fields_of_view(self, fake, table, tmp_path):
+        run = tune(table, n_cells=3, n_neighbors=2, n_components=1, output_dir=tmp_path)
+        assert fake["X"].shape[0] == 7
+        assert any("7 cells were drawn in place of 3" in text for text in run.warnings)
+
 
 class TestSample:
     def test_same_cells_for_any_blocks(self, table):
@@ -283,6 +302,25 @@ class TestSample:
             assert sample.values is opened.matrix
         assert sample.complete
         assert sample.strata["n_sampled"].tolist() == [900]
+
+
+class TestTree:
+    def test_parents_and_shares(self):
+        labels = np.array([[0, 0, 0, 0, 1, 1, -1], [0, 0, 1, 1, 2, 1, -1]])
+        tree = cluster_tree(labels, (0.1, 0.5))
+        assert list(tree) == list(TREE_COLUMNS)
+        first, second = tree[tree["resolution"] == 0.1], tree[tree["resolution"] == 0.5]
+        assert first["size"].tolist() == [4, 2]
+        assert first["parent"].isna().all()
+        assert second["size"].tolist() == [2, 3, 1]
+        assert second["parent"].tolist() == [0, 0, 1]
+        assert second["share_from_parent"].tolist() == [1.0, 2 / 3, 1.0]
+        assert second["share_of_parent"].tolist() == [0.5, 0.5, 0.5]
+
+    def test_one_resolution_and_no_clusters(self):
+        tree = cluster_tree(np.array([[0, 1, 1]]), (0.1,))
+        assert tree["size"].tolist() == [1, 2]
+        assert cluster_tree(np.full((2, 3), -1), (0.1, 0.5)).empty
 
 
 class TestOptions:
@@ -328,6 +366,22 @@ class TestOptions:
     def test_refused(self, settings, text):
         with pytest.raises(UsageError, match=text):
             TuneOptions(**settings)
+
+    def test_the_command_line_gives_the_same_options_back(self):
+        changed = {
+            "id_columns": ("fov", "cell, id"), "features": ("CD*",), "normalize_by_fov": True,
+            "n_cells": 10, "batch": "patient", "n_components": (3, 4), "n_neighbors": (7,),
+            "resolutions": (0.05, 2.0), "n_replicates": 3, "min_cluster_size": "1%",
+            "output_dir": "my results", "figure": ("png", "svg"), "seed": 1, "threads": 2,
+            "chunksize": 10, "resume": True, "neighborhood": "knn", "nearest": 9,
+        }  # fmt: skip
+        own = {s.name for s in specs(TuneOptions)} - {s.name for s in specs(CellOptions)}
+        assert own <= set(changed), "every option has a changed value here"
+        options = TuneOptions(**changed)
+        words = shlex.split(command_line("partwise tune", "a b.csv", options))
+        context = tune_command.make_context("tune", words[2:])
+        values = {s.name: context.params[s.name] for s in specs(TuneOptions)}
+        assert TuneOptions(**values) == dataclasses.replace(options, resume=False)
 
     def test_options_or_fields(self, table):
         with pytest.raises(UsageError, match="not both"):

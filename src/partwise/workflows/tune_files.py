@@ -39,6 +39,8 @@ class TuneFindings:
         The cells on which settings were compared.
     result
         What was measured, and the recommendation.
+    tree
+        How clusters come from each other at the recommended n and k, see `cluster_tree`.
     command
         The command that clusters all cells with the recommended setting.
     warnings
@@ -53,6 +55,7 @@ class TuneFindings:
     options: TuneOptions
     sample: CellSample
     result: TuneResult
+    tree: pd.DataFrame | None
     command: str
     warnings: tuple[str, ...]
     parameters: dict[str, Any]
@@ -115,6 +118,12 @@ def write_tables(found: TuneFindings, folder: RunFolder) -> dict[str, tuple[str,
             "settings that the measurements do not exclude",
         ),
     }
+    if found.tree is not None:
+        tables["tree"] = (
+            f"{stem}_tune_tree.csv",
+            found.tree,
+            "from which cluster of the next lower resolution each one comes",
+        )
     written = {kind: (name, what) for kind, (name, _, what) in tables.items()}
     for name, frame, _ in tables.values():
         write_csv(folder.path(name), dict(frame.items()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import shlex
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from partwise.exceptions import DataError, UsageError
 from partwise.figures import render
-from partwise.io.columns import DEFAULT_ID_COLUMNS
 from partwise.report import RunRecord, write_report
 from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
@@ -22,24 +20,27 @@ from partwise.workflows.cells import open_either, resolved_of
 from partwise.workflows.checkpoint import Checkpoint, open_checkpoint
 from partwise.workflows.clock import Clock
 from partwise.workflows.cluster_extra_options import least_cells
-from partwise.workflows.cluster_options import ClusterOptions
 from partwise.workflows.cluster_prepare import normalize_by_fov
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.sampling import strata_of
+from partwise.workflows.tune_advice import advice_before, recommended_command
 from partwise.workflows.tune_engine import tune_rows
 from partwise.workflows.tune_files import TuneFindings, write_tables
-from partwise.workflows.tune_options import TuneOptions, shared_options
+from partwise.workflows.tune_options import TuneOptions
 from partwise.workflows.tune_report import build_report, drawn_figures
 from partwise.workflows.tune_sample import CellSample, sample_cells
 from partwise.workflows.tune_text import setting
+from partwise.workflows.tune_tree import Remembering, cluster_tree
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from partwise.io import Table
     from partwise.workflows.tune_types import TuneResult
 
-__all__ = ["TuneOptions", "TuneRun", "recommended_command", "tune"]
+__all__ = ["TuneOptions", "TuneRun", "tune"]
 
 _JOB = "tune"
 
@@ -196,34 +197,6 @@ def tune(
     )
 
 
-def recommended_command(
-    input: str, options: TuneOptions, result: TuneResult, *, id_columns: tuple[str, ...] = ()
-) -> str:
-    """Return the command that clusters all cells with the recommended setting.
-
-    Parameters
-    ----------
-    input
-        The table, as the user named it.
-    options
-        Of the tuning; what says how to read the table and which seed to use is handed on.
-    result
-        What tuning found.
-    id_columns
-        Columns that identify cells, in place of those of the options.
-    """
-    found = result.recommendation
-    shared = shared_options(ClusterOptions)
-    same = ClusterOptions(
-        **{name: getattr(options, name) for name in shared}
-        | ({"id_columns": id_columns} if id_columns else {})
-    )
-    words = shlex.split(command_line("partwise cluster", input, same))
-    numbers = {"-n": found.n_components, "-k": found.n_neighbors, "-r": found.resolution}
-    chosen = [str(word) for pair in numbers.items() for word in pair]
-    return shlex.join([*words[:3], *chosen, *words[3:]])
-
-
 def _find(
     input: str | os.PathLike[str],
     options: TuneOptions,
@@ -249,8 +222,9 @@ def _find(
             values = normalize_by_fov(table) if options.normalize_by_fov else table
             sample = sample_cells(values, options.n_cells, by=by, seed=options.seed)
     least = least_cells(options.min_cluster_size, len(sample.rows))
-    told = [*table.notes, *_advice(sample, options, least)]
-    with clock.stage("tune"), warnings.catch_warnings():
+    told = [*table.notes, *advice_before(sample, options, least)]
+    remembering = Remembering(store)
+    with clock.stage("settings"), warnings.catch_warnings():
         # what fits warn of is among the advice
         warnings.simplefilter("ignore")
         result = tune_rows(
@@ -263,7 +237,7 @@ def _find(
             progress=clock.progress,
             n_replicates=options.n_replicates,
             min_cluster_size=least,
-            store=store,
+            store=remembering,
         )
     warn_of(clock, [*told, *result.recommendation.advice])
     used = dataclasses.asdict(dataclasses.replace(options, resume=False)) | resolved_of(table)
@@ -275,13 +249,21 @@ def _find(
         options=options,
         sample=sample,
         result=result,
-        command=recommended_command(
-            os.fspath(input), options, result, id_columns=_id_columns(table, options)
-        ),
+        tree=_tree(result, options, remembering),
+        command=recommended_command(os.fspath(input), table, options, result),
         warnings=tuple(clock.record.warnings),
         parameters=used,
         seconds=clock.seconds,
     )
+
+
+def _tree(
+    result: TuneResult, options: TuneOptions, remembering: Remembering
+) -> pd.DataFrame | None:
+    """Return how clusters come from each other at the recommended n and k."""
+    chosen = result.recommendation
+    labels = remembering.labels(chosen.n_components, chosen.n_neighbors)
+    return None if labels is None else cluster_tree(labels, options.resolutions)
 
 
 def _fov_column(table: Table) -> str | None:
@@ -301,44 +283,8 @@ def _stratum_column(table: Table, options: TuneOptions) -> str | None:
     return options.batch
 
 
-def _id_columns(table: Table, options: TuneOptions) -> tuple[str, ...]:
-    """Return the id columns that `cluster` must be told so that the batch is no feature."""
-    if options.batch is None or table.kind in ("h5ad", "zarr"):
-        return options.id_columns
-    named = options.id_columns or DEFAULT_ID_COLUMNS
-    return tuple(dict.fromkeys((*named, options.batch)))
-
-
 def _codes(sample: CellSample, column: str | None) -> Any:
     return None if column is None else strata_of(sample.ids[column])[0]
-
-
-def _advice(sample: CellSample, options: TuneOptions, least: int) -> list[str]:
-    """Return what the options and the table's shape let us expect."""
-    m, p = sample.values.shape
-    texts = []
-    if m < options.n_cells and not sample.complete:
-        texts.append(f"{m:,} cells were drawn in place of {options.n_cells:,}")
-    beyond = [n for n in options.n_components if n > min(m, p)]
-    if beyond:
-        few = "features" if p <= m else "cells"
-        texts.append(
-            f"--tune-n {','.join(map(str, beyond))}: more factors than the {min(m, p)} {few}; that "
-            "many reproduce the table exactly, and more are not determined by it. For factors "
-            f"that mean something choose --tune-n up to {max(1, min(m, p) - 1)}"
-        )
-    wide = [k for k in options.n_neighbors if k >= m]
-    if wide:
-        texts.append(
-            f"--tune-k {','.join(map(str, wide))}: not less than the {m:,} cells; each cell is "
-            "joined to all others"
-        )
-    if least * 2 > m:
-        texts.append(
-            f"min_cluster_size (--min-cluster-size {options.min_cluster_size}) is more than half "
-            f"of the {m:,} cells: no setting with two clusters can pass; choose a smaller one"
-        )
-    return texts
 
 
 def _write(found: TuneFindings, folder: RunFolder, clock: Clock, command: str) -> dict[str, Path]:
@@ -379,6 +325,14 @@ def _results(result: TuneResult) -> dict[str, Any]:
         "n_clusters": found.n_clusters,
         "rule": found.rule,
         "confidence": None if math.isnan(found.confidence) else found.confidence,
-        "alternatives": found.alternatives.to_dict("records"),
+        "alternatives": _plain(found.alternatives),
         "would_change": list(found.would_change),
     }
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as JSON can hold them."""
+    return [
+        {str(name): None if value != value else value for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]

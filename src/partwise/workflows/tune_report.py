@@ -269,7 +269,21 @@ def _resolutions(found: TuneFindings, drawn: dict[str, Figure]) -> Section:
                 ReportTable(_readable(part.drop(columns=["n_components", "n_neighbors"]))),
             )
         ],
+        _tree(found),
     )
+
+
+def _tree(found: TuneFindings) -> list[ReportTable]:
+    """Return the table of clusters and their parents, if there is more than one resolution."""
+    if found.tree is None or found.tree["parent"].isna().all():
+        return []
+    tree = found.tree.set_index(["resolution", "cluster"]).drop(columns="parent_resolution")
+    whole = tree["parent"].astype("Int64").astype(object).where(tree["parent"].notna(), "")
+    caption = (
+        "From which cluster of the next lower resolution most cells of each one come: as a share "
+        "of its own cells, and of those of its parent"
+    )
+    return [ReportTable(_readable(tree.assign(parent=whole)), caption, _MOST_LISTED)]
 
 
 def _clusters(found: TuneFindings, drawn: dict[str, Figure]) -> Section:
