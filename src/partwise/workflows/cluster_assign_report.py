@@ -171,8 +171,8 @@ def _confidence(found: Assigned) -> Section:
             "half between two. It does not say whether the cell is like any of them.",
             "That is said by the column “unseen”: the cell lies farther from the nearest known "
             f"cells of its niche than {100 * QUANTILE:g} % of these do from each other, or the "
-            f"programs leave more of it unexplained than of {100 * QUANTILE:g} % of them (more than "
-            f"{100 * found.niches.unexplained:.2g} % of its sum of squares).",
+            f"programs leave more of it unexplained than of {100 * QUANTILE:g} % of them (more "
+            f"than {100 * found.niches.unexplained:.2g} % of its sum of squares).",
         ],
         [
             ReportFigure(
