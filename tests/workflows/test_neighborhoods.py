@@ -342,3 +342,15 @@ def test_cells_that_are_all_alone_have_no_radius(tissue, tmp_path):
 def test_options_are_checked_before_anything_is_read(options, text):
     with pytest.raises(UsageError, match=text):
         NeighborhoodsOptions(**options)
+
+
+def test_sizes_of_cells_are_no_measurements(tissue, expected, tmp_path):
+    tissue.cells.assign(area=3.0, cell_size=5.0).to_csv(tmp_path / "m.csv", index=False)
+    with open_either(tmp_path / "m.csv", ClusterOptions()) as table:
+        assert table.features == expected.types
+
+
+def test_what_cannot_be_a_feature_is_an_error_that_says_what_else_there_is(tissue, tmp_path):
+    tissue.cells.assign(CD3=1.0).to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(DataError, match=r"'Patient 1' is not a number.*add --neighborhood radius"):
+        open_either(tmp_path / "m.csv", ClusterOptions())

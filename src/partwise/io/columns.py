@@ -12,7 +12,14 @@ from pathlib import Path
 from partwise.exceptions import DataError, UsageError
 from partwise.io.positions import known_coordinates
 
-__all__ = ["DEFAULT_ID_COLUMNS", "Columns", "choose_columns", "match_features", "shown"]
+__all__ = [
+    "DEFAULT_ID_COLUMNS",
+    "Columns",
+    "choose_columns",
+    "is_geometry",
+    "match_features",
+    "shown",
+]
 
 #: The columns that identify a cell, unless the caller names others.
 DEFAULT_ID_COLUMNS = ("fov", "label", "cell_meta_cluster")
@@ -54,6 +61,11 @@ class Columns:
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features."""
         return tuple(self.header[i] for i in self.features)
+
+
+def is_geometry(name: str) -> bool:
+    """Whether a name suggests where a cell is or how large it is."""
+    return _GEOMETRY.fullmatch(name) is not None
 
 
 def shown(names: Sequence[str], limit: int = 12) -> str:

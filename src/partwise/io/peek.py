@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from partwise.exceptions import DataError
@@ -132,7 +133,11 @@ def _annotated(path: Path, kind: str) -> Peek | None:
 
 def _head(element: Any, read: Any) -> Any:
     """Return the first values of a column of obs; of a categorical, one of each."""
-    values = pd.Series(read(element))
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return pd.Series(values.cat.categories.astype(str)[:_ROWS]).reindex(range(_ROWS))
-    return values.head(_ROWS).reset_index(drop=True)
+    if not hasattr(element, "keys"):  # a plain array: no need to read all of it
+        values = np.asarray(element[:_ROWS])
+        texts = [value.decode() if isinstance(value, bytes) else value for value in values]
+        return pd.Series(texts).reindex(range(_ROWS))
+    column = pd.Series(read(element))
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Series(column.cat.categories.astype(str)[:_ROWS]).reindex(range(_ROWS))
+    return column.head(_ROWS).reset_index(drop=True).reindex(range(_ROWS))

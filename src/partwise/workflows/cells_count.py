@@ -21,8 +21,8 @@ from partwise.graph.spatial import (
 
 if TYPE_CHECKING:
     from partwise.utils.progress import Progress
-    from partwise.workflows.cells import Cells
     from partwise.workflows.cells_options import CellOptions
+    from partwise.workflows.cells_read import Cells
 
 __all__ = ["Surroundings", "count_around"]
 

@@ -17,8 +17,8 @@ from partwise.report import RunRecord, write_report
 from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
-from partwise.workflows.cells import Cells, read_cells
 from partwise.workflows.cells_count import Surroundings, count_around
+from partwise.workflows.cells_read import Cells, read_cells
 from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.neighborhoods_options import NeighborhoodsOptions
