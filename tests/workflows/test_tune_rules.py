@@ -47,6 +47,11 @@ def test_of_points_with_as_many_clusters_the_best():
     assert choose(evidence([(6, 0.981, 0.4), (6, 0.99, 0.4), (6, 0.985, 0.4)])).point == 1
 
 
+def test_of_those_the_least_n_that_is_as_good():
+    rows = [(6, 0.97, 0.4), (6, 0.985, 0.4), (6, 0.99, 0.4), (6, 0.991, 0.4)]
+    assert choose(evidence(rows, n_components=np.array([5, 8, 8, 12]))).point == 2
+
+
 def test_stability_that_cuts_without_clusters_have_too_counts_nothing():
     # a cloud that is long in one direction is cut in two at the same place again and again
     assert choose(evidence([(2, 0.95, 0.94), (5, 0.9, 0.3)])).point == 1

@@ -34,7 +34,7 @@ def silhouettes(
     X: npt.NDArray[Any],
     partitions: Sequence[npt.ArrayLike],
     *,
-    n_sample: int = 5_000,
+    n_sample: int = 3_000,
     random_state: int = 0,
 ) -> FloatArray:
     """Mean silhouette width of partitions of the same observations, on a sample of these.
@@ -77,7 +77,8 @@ def silhouettes(
         rows = np.sort(drawn)
     points = X[rows].astype(np.float64)
     points -= points.mean(axis=0)
-    members = [_Members(np.asarray(labels)[rows]) for labels in partitions]
+    parts = [_Members(np.asarray(labels)[rows]) for labels in partitions]
+    parts_of = np.concatenate([part.indicator for part in parts], axis=1)
     squares = np.einsum("ij,ij->i", points, points)
     with single_thread_blas():
         for first in range(0, points.shape[0], _BLOCK):
@@ -86,48 +87,50 @@ def silhouettes(
             distances = np.sqrt(np.maximum(gaps, 0.0, out=gaps), out=gaps)
             own = np.arange(distances.shape[0])
             distances[own, first + own] = 0.0  # rounding leaves a trace there
-            for member in members:
-                member.add(block, distances)
-    return np.array([member.mean for member in members])
+            sums = distances @ parts_of  # to all clusters of all partitions
+            last = 0
+            for part in parts:
+                last += part.sizes.size
+                part.add(block, sums[:, last - part.sizes.size : last])
+    return np.array([part.mean for part in parts])
 
 
 class _Members:
     """Adds up the silhouettes of one partition."""
 
     def __init__(self, labels: npt.NDArray[Any]) -> None:
-        self._used = np.flatnonzero(labels >= 0)
-        found = np.unique(labels[self._used], return_inverse=True)[1].reshape(-1)
+        used = np.flatnonzero(labels >= 0)
+        found = np.unique(labels[used], return_inverse=True)[1].reshape(-1)
         self._codes = np.full(labels.shape[0], -1)
-        self._codes[self._used] = found
-        self._sizes = np.bincount(found).astype(np.float64)
-        self._sort = self._used[np.argsort(found, kind="stable")]
-        self._starts = (np.cumsum(self._sizes) - self._sizes).astype(np.intp)
+        self._codes[used] = found
+        self.sizes = np.bincount(found).astype(np.float64)
+        self.indicator = np.zeros((labels.shape[0], self.sizes.size))
+        self.indicator[used, found] = 1.0
         self._total = 0.0
 
-    def add(self, block: slice, distances: FloatArray) -> None:
-        """Take some rows of the distances in."""
+    def add(self, block: slice, sums: FloatArray) -> None:
+        """Take in some rows, given the sums of their distances to each cluster."""
         codes = self._codes[block]
         keep = np.flatnonzero(codes >= 0)
-        if self._sizes.size < 2 or keep.size == 0:
+        if self.sizes.size < 2 or keep.size == 0:
             return
-        own = codes[keep]
-        sums = np.add.reduceat(distances[keep][:, self._sort], self._starts, axis=1)
-        at = np.arange(keep.size)
-        size = self._sizes[own]
-        inner = sums[at, own] / np.maximum(size - 1, 1)
-        means = sums / self._sizes
+        own, at = codes[keep], np.arange(keep.size)
+        size = self.sizes[own]
+        inner = sums[keep, own] / np.maximum(size - 1, 1)
+        means = sums[keep] / self.sizes
         means[at, own] = np.inf
         outer = means.min(axis=1)
         scale = np.maximum(inner, outer)
-        width = np.where(
-            (size > 1) & (scale > 0), (outer - inner) / np.where(scale > 0, scale, 1), 0
-        )
+        fine = (size > 1) & (scale > 0)
+        width = np.divide(outer - inner, scale, out=np.zeros_like(scale), where=fine)
         self._total += float(width.sum())
 
     @property
     def mean(self) -> float:
         """Mean over all observations that are in a cluster."""
-        return self._total / self._used.size if self._sizes.size > 1 else float("nan")
+        if self.sizes.size < 2:
+            return float("nan")
+        return float(self._total / self.sizes.sum())
 
 
 def modularity(inside: npt.ArrayLike, volume: npt.ArrayLike) -> float:

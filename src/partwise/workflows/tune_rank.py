@@ -127,7 +127,7 @@ class Admissible:
     needed
         Components whose singular value exceeds those of the permuted data.
     lost
-        Whether the largest n of the grid is less than that.
+        Whether the largest n that can be used is less than that.
     held_out
         Whether held-out errors were good enough to exclude any n.
     """
@@ -138,8 +138,8 @@ class Admissible:
     held_out: bool
 
 
-def admissible(rank: RankSelection, n_components: tuple[int, ...]) -> Admissible:
-    """Exclude n that lose structure.
+def admissible(rank: RankSelection, n_components: tuple[int, ...], n_most: int) -> Admissible:
+    """Exclude n that lose structure, and those that no table of this shape can tell apart.
 
     Distances between reconstructions need all components that stand out of the noise; more do them
     little harm, and where they do, stability suffers. So the spectrum gives a least n, and of the
@@ -153,6 +153,8 @@ def admissible(rank: RankSelection, n_components: tuple[int, ...]) -> Admissible
         The measurements.
     n_components
         Every n of the grid, ascending.
+    n_most
+        Number of features, or of cells where there are fewer: more programs are not determined.
 
     Returns
     -------
@@ -160,7 +162,8 @@ def admissible(rank: RankSelection, n_components: tuple[int, ...]) -> Admissible
         One n at least.
     """
     needed = 0 if rank.spectrum is None else int(rank.spectrum["above_noise"].sum())
-    kept = [n for n in n_components if n >= needed] or [n_components[-1]]
+    useful = [n for n in n_components if n <= n_most] or [n_components[0]]
+    kept = [n for n in useful if n >= needed] or [useful[-1]]
     held = rank.summary[rank.summary["curve"] == "held_out_error"].set_index("rank")
     used = bool(len(held)) and float(held["mean"].min()) < _PREDICTS
     if used:
@@ -168,4 +171,4 @@ def admissible(rank: RankSelection, n_components: tuple[int, ...]) -> Admissible
         worse = held["low"] > held["mean"].min()
         lost = {int(n) for n in held.index[worse] if n < best}
         kept = [n for n in kept if n not in lost] or [kept[-1]]
-    return Admissible(tuple(kept), needed, needed > n_components[-1], used)
+    return Admissible(tuple(kept), needed, needed > useful[-1], used)

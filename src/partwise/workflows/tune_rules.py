@@ -126,10 +126,11 @@ def choose(
     """Apply the rule.
 
     Of the points whose n is admissible, with two clusters or more and hardly any cell in small
-    ones, those within the tolerance of the best score are equally stable; among them the most
-    clusters are taken, because merging stable clusters leaves a stable partition, and of the points
-    with as many the best score. Where even the best score is low, nothing is better supported than
-    a cut through data without clusters, and the fewest clusters are taken.
+    ones, those within the tolerance of the best score are equally stable. Among them the most
+    clusters are taken, because merging stable clusters leaves a stable partition; of the points
+    with as many the least n within the tolerance of the best of them, and there the best score.
+    Where even the best score is low, nothing is better supported than a cut through data without
+    clusters, and the fewest clusters are taken.
 
     Parameters
     ----------
@@ -157,8 +158,15 @@ def choose(
     count = evidence.n_clusters[pool]
     wanted = count.max() if structured else count.min()
     among = np.flatnonzero(pool & (evidence.n_clusters == wanted))
-    point = int(among[score[among].argmax()])
+    point = _of_as_many(among, evidence.n_components, score, tolerance)
     return Choice(point, structured, np.flatnonzero(near).astype(np.int64))
+
+
+def _of_as_many(points: IntArray, n: IntArray, score: FloatArray, tolerance: float) -> int:
+    """Of points with as many clusters the least n that is as good as the best, at its best."""
+    good = points[score[points] >= score[points].max() - tolerance]
+    least = good[n[good] == n[good].min()]
+    return int(least[score[least].argmax()])
 
 
 def _eligible(evidence: Evidence, scored: BoolArray) -> BoolArray:

@@ -36,7 +36,7 @@ Labels = npt.NDArray[np.integer[Any]]
 #: Share of the cells in a replicate, and how many at most.
 SHARE, MOST_CELLS = 0.8, 50_000
 #: Clouds without clusters for each number of programs: so many cells in all, but from 2 to 8.
-_NULL_CELLS, _FEWEST_CLOUDS, _MOST_CLOUDS = 40_000, 2, 8
+_NULL_CELLS, _FEWEST_CLOUDS, _MOST_CLOUDS = 20_000, 2, 8
 #: Resolutions at which they are cut.
 _NULL_STEPS = 8
 #: The resolutions of these samples reach so far beyond the grid, to meet its numbers of clusters.

@@ -54,7 +54,7 @@ def assemble(run: Measured, table: pd.DataFrame, least: int) -> TuneResult:
         All of it.
     """
     grid = run.units.grid
-    allowed = admissible(run.rank, grid.n_components)
+    allowed = admissible(run.rank, grid.n_components, min(run.units.X.shape))
     evidence = _evidence(run, table, allowed)
     table = table.assign(
         score=adjusted_score(table["mean_ari"].to_numpy(), table["null_ari"].to_numpy())

@@ -60,7 +60,8 @@ def rule_in_words(
     return start + (
         f"Of the settings with at most {MOST_SMALL:.0%} of the cells in small clusters, those "
         f"whose score is within {TOLERANCE:g} of the best ({best:.2f}) are equally stable; of "
-        "these the most clusters, and of the settings with as many the best score."
+        "these the most clusters, then the smallest n that is within as much of the best of them, "
+        "then the best score."
     )
 
 
@@ -133,4 +134,6 @@ def advice_on(
                 f"clusters are spread unevenly over {group} (entropy {row[name]:.2f} of that of "
                 "all cells): a difference between them may be technical"
             )
-    return (*texts, *(f"about n: {text}" for text in rank.advice))
+    if allowed.held_out:  # else it is not what n was taken from
+        texts += [f"about n: {text}" for text in rank.advice]
+    return tuple(texts)
