@@ -72,6 +72,7 @@ def test_defaults_and_names_are_those_of_the_original(parsed):
         (["--umap"], "umap", True),
         (["--threads", "3"], "threads", 3),
         (["--resume"], "resume", True),
+        (["--memory", "4GB"], "memory", "4GB"),
     ],
 )
 def test_every_flag_reaches_its_option(parsed, arguments, name, value):

@@ -32,6 +32,7 @@ CHANGED = {
     "umap": True,
     "seed": 1,
     "threads": 2,
+    "memory": "4GB",
     "resume": True,
     "chunksize": 10,
 }

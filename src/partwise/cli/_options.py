@@ -11,7 +11,15 @@ import click
 from partwise.cli._config import load_config
 from partwise.workflows.options import OptionSpec, specs
 
-__all__ = ["JobCommand", "SectionOption", "flags_of", "option_of", "options_from", "run_flags"]
+__all__ = [
+    "JobCommand",
+    "SectionOption",
+    "dry_run_flag",
+    "flags_of",
+    "option_of",
+    "options_from",
+    "run_flags",
+]
 
 T = TypeVar("T")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -56,6 +64,18 @@ def flags_of(options: type) -> Decorator:
 def options_from(options: type[T], values: dict[str, Any]) -> T:
     """Make an options dataclass from what click parsed."""
     return options(**{spec.name: values[spec.name] for spec in specs(options)})
+
+
+def dry_run_flag(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flag that shows what a run would do."""
+    return click.option(
+        "--dry-run",
+        is_flag=True,
+        cls=SectionOption,
+        section="Run",
+        help="Show the shape of the table, estimates of time and memory, and the files that would "
+        "be written; write nothing.",
+    )(command)
 
 
 def run_flags(command: Callable[..., Any]) -> Callable[..., Any]:

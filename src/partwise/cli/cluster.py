@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from partwise.cli._options import JobCommand, flags_of, options_from, run_flags
+from partwise.cli._options import JobCommand, dry_run_flag, flags_of, options_from, run_flags
 from partwise.cli._run import job, show
 from partwise.cli._tuning import tuning_flags, tuning_options
 from partwise.cli.tune import run_tuning
+from partwise.exceptions import UsageError
 from partwise.workflows.cluster_options import ClusterOptions
 
 __all__ = ["cluster"]
@@ -19,6 +20,7 @@ __all__ = ["cluster"]
 @click.argument("input_file", metavar="INPUT")
 @flags_of(ClusterOptions)
 @tuning_flags
+@dry_run_flag
 @run_flags
 def cluster(input_file: str, **values: Any) -> None:
     """Cluster the cells of the table INPUT by the parts their neighbourhoods are made of.
@@ -30,9 +32,17 @@ def cluster(input_file: str, **values: Any) -> None:
     """
     tuned = tuning_options(click.get_current_context(), ClusterOptions)
     if tuned is not None:
+        if values["dry_run"]:
+            raise UsageError("--dry-run shows what clustering would do, not what --tune would")
         run_tuning(input_file, tuned, values)
         return
     options = options_from(ClusterOptions, values)
+    if values["dry_run"]:
+        from partwise.workflows import plan_cluster
+
+        plan = plan_cluster(input_file, options=options)
+        show(values, summary=plan.summary, lines=plan.lines(), warnings=())
+        return
     with job(values) as progress:
         from partwise.workflows import cluster as run
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from partwise.workflows.cluster_job import cluster
     from partwise.workflows.cluster_options import ClusterOptions
+    from partwise.workflows.cluster_plan import plan_cluster
     from partwise.workflows.cluster_result import ClusterResult
     from partwise.workflows.factorize_job import FactorizeResult, factorize
     from partwise.workflows.factorize_options import FactorizeOptions
     from partwise.workflows.neighborhoods_job import NeighborhoodsResult, neighborhoods
     from partwise.workflows.neighborhoods_options import NeighborhoodsOptions
+    from partwise.workflows.plan import Plan
     from partwise.workflows.programs_job import ProgramsResult, programs
     from partwise.workflows.programs_options import ProgramsOptions
     from partwise.workflows.project_job import ProjectResult, project
@@ -40,6 +42,7 @@ __all__ = [
     "FactorizeResult",
     "NeighborhoodsOptions",
     "NeighborhoodsResult",
+    "Plan",
     "ProgramsOptions",
     "ProgramsResult",
     "ProjectOptions",
@@ -53,6 +56,7 @@ __all__ = [
     "cluster",
     "factorize",
     "neighborhoods",
+    "plan_cluster",
     "programs",
     "project",
     "rank",
@@ -77,9 +81,11 @@ _PUBLIC = {
     "ProjectResult": "project_job",
     "SimulateOptions": "simulate_job",
     "SimulateTissueOptions": "simulate_job",
+    "Plan": "plan",
     "cluster": "cluster_job",
     "factorize": "factorize_job",
     "neighborhoods": "neighborhoods_job",
+    "plan_cluster": "cluster_plan",
     "programs": "programs_job",
     "rank": "rank_job",
     "project": "project_job",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from partwise.exceptions import UsageError
+from partwise.io.opening import MEMORY_LIMIT
 from partwise.report import RunRecord, write_report
 from partwise.utils.optional import require
 from partwise.utils.progress import Progress, silent
@@ -26,6 +27,7 @@ from partwise.workflows.cluster_files import write_tables
 from partwise.workflows.cluster_metadata import profiles_of
 from partwise.workflows.cluster_niches import niches_of
 from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.cluster_plan import memory_for_values
 from partwise.workflows.cluster_prepare import prepare_cells
 from partwise.workflows.cluster_report import build_report
 from partwise.workflows.cluster_result import ClusterResult, Findings, numbers_of
@@ -110,12 +112,15 @@ def cluster(
     if options.model is not None:
         from partwise.workflows.cluster_assign import assign
 
+        if options.resume:
+            raise UsageError("there is nothing to resume with --model: its runs keep no state")
         return assign(input, options=options, progress=progress)
     if options.umap:
         require("umap", "umap")  # before the work, not after it
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise cluster", os.fspath(input), options)
     options, files = main_setting(options)
+    granted = memory_for_values(input, options)  # refused before the work, not in the midst of it
     record = RunRecord(command, seed=options.seed, n_threads=n_threads)
     clock = Clock(progress or silent(), record)
     with open_run_folder(options.output_dir) as folder:
@@ -130,7 +135,7 @@ def cluster(
             progress=clock.progress,
         ) as kept:
             with clock.stage("read"):
-                table = open_input(input, options, folder, clock)
+                table = open_input(input, options, folder, clock, granted)
             with table:
                 found = _find(table, options, n_threads, clock, kept)
                 outputs = _write(found, folder, clock, command)
@@ -154,7 +159,11 @@ def cluster(
 
 
 def open_input(
-    input: str | os.PathLike[str], options: ClusterOptions, folder: RunFolder, clock: Clock
+    input: str | os.PathLike[str],
+    options: ClusterOptions,
+    folder: RunFolder,
+    clock: Clock,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Table:
     """Open the table that the options name columns of."""
     return open_either(
@@ -162,6 +171,7 @@ def open_input(
         options,
         metadata=options.metadata,
         spool_dir=folder.staging,  # what does not fit into memory goes where there is room
+        memory_limit=memory_limit,
         chunk_rows=options.chunksize,
         n_threads=clock.record.n_threads,
         progress=clock.progress,

@@ -41,6 +41,7 @@ from partwise.workflows.shared_options import (
     features_option,
     formats_option,
     id_columns_option,
+    memory_option,
     output_dir_option,
     resume_option,
     seed_option,
@@ -138,6 +139,8 @@ class ClusterOptions(CellOptions):
         in them.
     maps, map_fovs
         How many fields of view to draw (None means 12), or which.
+    memory
+        Memory that the run may take, such as "4GB"; None means what it needs.
     resume
         Go on where a run that was interrupted or killed left off.
     threads
@@ -236,6 +239,7 @@ class ClusterOptions(CellOptions):
     )
     seed: int = seed_option()
     threads: int | None = threads_option()
+    memory: str | None = memory_option()
     resume: bool = resume_option()
     chunksize: int = option(
         100_000,

@@ -11,6 +11,7 @@ __all__ = [
     "features_option",
     "formats_option",
     "id_columns_option",
+    "memory_option",
     "output_dir_option",
     "resume_option",
     "seed_option",
@@ -85,6 +86,20 @@ def threads_option() -> Any:
         section=_RUN,
         shown_default="all CPUs of this process",
         matters="run",
+    )
+
+
+def memory_option() -> Any:
+    """Declare how much memory the process may take."""
+    return option(
+        None,
+        "--memory",
+        kind=str,
+        help="Memory that the run may take, such as 4GB: values that do not fit are read from disk; "
+        "a run that would need more is refused before it starts.",
+        section=_RUN,
+        matters="run",
+        shown_default="what it needs",
     )
 
 
