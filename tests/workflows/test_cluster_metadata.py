@@ -33,7 +33,9 @@ def test_columns_that_name_and_columns_that_measure():
     np.testing.assert_array_equal(area.numbers[:20], np.arange(20) + 0.5)
     assert area.numbers[20:].isna().all()
     mixed = _column(["2", "a", "10", " a"])
-    assert list(mixed.names.cat.categories) == ["10", "2", "a"]
+    assert list(mixed.names.cat.categories) == ["2", "10", "a"]
+    fovs = _column(["F 10", "F 9", "F 9b", "E", "9"])
+    assert list(fovs.names.cat.categories) == ["9", "E", "F 9", "F 9b", "F 10"]
     codes = _column(pd.Categorical(["b", "a", "b"], categories=["c", "b", "a"]))
     assert list(codes.names.cat.categories) == ["a", "b"]
     assert codes.names.tolist() == ["b", "a", "b"]

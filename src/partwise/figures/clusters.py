@@ -145,12 +145,13 @@ def embedding(
     points
         Two columns, one row per cell of the sample; the column names label the axes.
     groups
-        Group of each cell, in the same order. Cluster -1 and missing groups are grey.
+        Group of each cell, in the same order; categories keep theirs in the legend. Cluster -1 and
+        missing groups are grey.
     group_label
         Title of the legend.
     colors
         Colour of each group; by default those of `cluster_colors` for numbers and of
-        `colors_for`, commonest first, for names.
+        `colors_for`, commonest or first category first, for names.
     label_groups
         Also write each group's name at the median of its cells; with many groups this replaces the
         legend.
@@ -175,6 +176,9 @@ def embedding(
     values = values.where(values.notna(), "unknown")
     counts = values.value_counts()
     names = _ordered(counts)
+    if isinstance(groups.dtype, pd.CategoricalDtype):
+        place = {name: i for i, name in enumerate(groups.cat.categories)}
+        names = sorted(names, key=lambda name: place.get(name, len(place)))
     shades = dict(colors) if colors is not None else _default_colors(names)
     shades.setdefault("unknown", GREY)
     with_legend = len(names) <= _LEGEND_ENTRIES or not label_groups

@@ -187,6 +187,6 @@ def _annotate(axes: Axes, values: FloatArray, mesh: ScalarMappable, signed: bool
 
 
 def _text(value: float, signed: bool) -> str:
-    if round(value, 2) == 0 or (value < 0 and not signed):
+    if round(value, 1 if signed else 2) == 0 or (value < 0 and not signed):
         return "0"
     return f"{value:+.1f}" if signed else f"{value:.2f}"

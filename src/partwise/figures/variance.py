@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from partwise.figures.style import (
@@ -71,24 +72,21 @@ def variance_curve(
         ms=4,
         label="All up to it",
     )
-    shown: list[float] = []
-    for share, k in sorted(marks.items(), key=lambda item: item[1]):
-        if k > drawn:
-            continue
+    in_order = sorted((item for item in marks.items() if item[1] <= drawn), key=lambda m: m[1])
+    for step, (share, k) in enumerate(in_order):
         axes.plot([k, k], [0, total[k - 1]], color=FAINT, lw=0.8, ls=(0, (3, 2)))
-        same = sum(1 for place in shown if abs(place - k) < 0.06 * drawn)
-        shown.append(k)
-        axes.annotate(
+        axes.annotate(  # each at a height of its own, for they may be close to each other
             f"{100 * share:g} %: {k}",
-            (k, total[k - 1]),
-            xytext=(6, -13 - 12 * same),
+            (k, 0.72 - 0.15 * step),
+            xytext=(3, 0),
             textcoords="offset points",
             fontsize=8,
+            path_effects=[withStroke(linewidth=2.6, foreground="white")],
         )
     axes.set_xlim(0.3, drawn + 0.9)
     axes.set_ylim(0, 1.04)
     axes.xaxis.set_major_locator(MaxNLocator(12 if few else 8, integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set(xlabel="Component", ylabel="Share of the variance")
-    axes.legend(loc="center right")
+    figure.legend(loc="outside upper right", ncols=2)
     return figure

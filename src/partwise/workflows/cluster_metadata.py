@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,12 +94,18 @@ class Column:
                 return cls(name, pd.Series(numbers, name=name), None)
             order = np.lexsort((texts, values))
         else:
-            order = np.argsort(np.array(texts, dtype=object), kind="stable")
+            order = np.array(sorted(range(len(texts)), key=lambda i: _natural(texts[i])), np.intp)
         levels = list(dict.fromkeys(texts[i] for i in order if texts[i]))
         place = {text: i for i, text in enumerate(levels)}
         of_value = np.array([place.get(text, -1) for text in texts] or [-1], np.int64)
         categories = pd.Categorical.from_codes(np.where(codes >= 0, of_value[codes], -1), levels)
         return cls(name, None, pd.Series(categories, name=name))
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    """Return a key by which FOV 2 stands before FOV 10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return [(0, int(p), p) if p[0] in "0123456789" else (1, 0, p) for p in parts]
 
 
 def profiles_of(table: Table, labels: npt.NDArray[np.int32], n_clusters: int) -> Profiles:
@@ -148,7 +155,7 @@ def write_profiles(found: Findings, folder: RunFolder) -> tuple[Written, list[st
         for key, values in means.items()
     )
     notes = write_csv(folder.path(name), columns)
-    return {"means": (name, "mean of each feature in each cluster")}, notes
+    return {"means": (name, "mean of each feature in each cluster")}, list(notes)
 
 
 def profile_figure(profiles: Profiles, *, prepared: bool) -> ReportFigure:
@@ -329,7 +336,7 @@ def _section(found: Findings, name: str) -> Section:
     assert column.names is not None
     counts = crosstab(labels, column)
     drawn = [] if counts is None else _level_figures(counts, name)
-    groups = column.names.iloc[chosen].astype(object)
+    groups = column.names.iloc[chosen]
     drawn.append(
         ReportFigure(
             figures.embedding(found.points, groups, group_label=name),

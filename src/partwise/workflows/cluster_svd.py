@@ -120,7 +120,9 @@ def write_svd(svd: Svd | None, stem: str, folder: RunFolder) -> tuple[Written, l
     columns: dict[str, Any] = {"component": svd.table.index.to_numpy()}
     columns.update((key, values.to_numpy()) for key, values in svd.table.items())
     notes = write_csv(folder.path(name), columns)
-    return {"svd": (name, "singular values of the centred table, share of the variance")}, notes
+    return {"svd": (name, "singular values of the centred table, share of the variance")}, list(
+        notes
+    )
 
 
 def svd_sections(svd: Svd | None) -> list[Section]:
@@ -138,7 +140,7 @@ def svd_sections(svd: Svd | None) -> list[Section]:
                 "Singular values of the values that were factorized, with the mean of each feature "
                 f"taken away (as principal components have it); {which} components. The factors "
                 "are fitted without taking the mean away, so as many factors as components, or one "
-                "more, are a fair first choice of -n; `partwise rank` or `--tune` compares "
+                "more, are a fair first choice of -n; partwise rank or --tune compares "
                 "several.",
             ],
             [

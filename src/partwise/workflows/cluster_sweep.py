@@ -228,7 +228,11 @@ def _cluster(
 
 def _keep(kept: Checkpoint, setting: Setting, clustering: Clustering) -> None:
     numbers = np.array([clustering.quality, clustering.resolution])
-    arrays = {"labels": clustering.labels, "sizes": clustering.sizes, "numbers": numbers}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "labels": clustering.labels,
+        "sizes": clustering.sizes,
+        "numbers": numbers,
+    }
     kept.put(f"setting {setting.name}", arrays)
 
 
@@ -306,7 +310,7 @@ def write_sweep(found: Findings, folder: RunFolder, n_threads: int) -> tuple[Wri
     columns = {"setting": list(sweep.table.index)} | {
         str(name): values.to_numpy() for name, values in sweep.table.items()
     }
-    notes = write_csv(path["settings"], columns, identifiers=["setting"])
+    notes = [*write_csv(path["settings"], columns, identifiers=["setting"])]
     cells: dict[str, Any] = {str(name): ids[name] for name in ids}
     cells.update((run.setting.name, run.clustering.labels) for run in sweep.runs)
     notes += write_csv(
