@@ -31,7 +31,7 @@ from partwise.workflows.tune_files import TuneFindings, write_tables
 from partwise.workflows.tune_options import TuneOptions
 from partwise.workflows.tune_report import build_report, drawn_figures
 from partwise.workflows.tune_sample import CellSample, sample_cells
-from partwise.workflows.tune_text import setting
+from partwise.workflows.tune_text import n_settings, setting
 from partwise.workflows.tune_tree import Remembering, cluster_tree
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class TuneRun:
         return [
             f"recommended: {at}: {found.n_clusters} clusters{sure}",
             f"rule: {found.rule}",
-            f"{len(self.result.grid)} settings on {self.n_sampled:,} of {self.shape[0]:,} cells, "
+            f"{n_settings(len(self.result.grid))} on {self.n_sampled:,} of {self.shape[0]:,} cells, "
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"to cluster all cells: {self.command}",
             f"report: {self.outputs['report']}",

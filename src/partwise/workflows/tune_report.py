@@ -23,7 +23,7 @@ from partwise.report import (
 )
 from partwise.utils.memory import peak_memory_bytes
 from partwise.workflows.tune_files import POINT
-from partwise.workflows.tune_text import alternatives_as_text, sentence, setting
+from partwise.workflows.tune_text import alternatives_as_text, n_settings, sentence, setting
 
 if TYPE_CHECKING:
     from partwise.workflows.tune_files import TuneFindings
@@ -111,7 +111,7 @@ def build_report(
     drawn_from = "all" if sample.complete else f"{format_count(len(sample.rows))} of"
     return Report(
         title=f"Which settings: {found.table.name}",
-        subtitle=f"{found.options.grid.n_points} settings on {drawn_from} {format_count(n)} cells "
+        subtitle=f"{n_settings(found.options.grid.n_points)} on {drawn_from} {format_count(n)} cells "
         f"x {format_count(p)} features",
         headlines=_headlines(found),
         box=_box(found),
@@ -236,7 +236,7 @@ def _settings(found: TuneFindings, drawn: dict[str, Figure]) -> Section:
                 "starts of factorization, graph and clustering and in the cells drawn. Null: what "
                 "data without clusters reach at as many clusters. Score: (stability - null) / (1 - "
                 "null). The frame is the recommended setting; grey was not measured.",
-                f"Heatmaps of {len(grid)} settings; {at} is framed.",
+                f"Heatmaps of {n_settings(len(grid))}; {at} is framed.",
                 ReportTable(_readable(by_score), "Settings by score", _MOST_LISTED),
             )
         ],
@@ -277,13 +277,13 @@ def _tree(found: TuneFindings) -> list[ReportTable]:
     """Return the table of clusters and their parents, if there is more than one resolution."""
     if found.tree is None or found.tree["parent"].isna().all():
         return []
-    tree = found.tree.set_index(["resolution", "cluster"]).drop(columns="parent_resolution")
-    whole = tree["parent"].astype("Int64").astype(object).where(tree["parent"].notna(), "")
+    tree = found.tree.dropna(subset="parent").drop(columns="parent_resolution")
+    tree = tree.set_index(["resolution", "cluster"]).astype({"parent": int})
     caption = (
         "From which cluster of the next lower resolution most cells of each one come: as a share "
         "of its own cells, and of those of its parent"
     )
-    return [ReportTable(_readable(tree.assign(parent=whole)), caption, _MOST_LISTED)]
+    return [ReportTable(_readable(tree), caption, _MOST_LISTED)]
 
 
 def _clusters(found: TuneFindings, drawn: dict[str, Figure]) -> Section:
@@ -353,7 +353,7 @@ def _methods(found: TuneFindings) -> list[str]:
     )
     return [
         f"{drawn} with {p:,} features {'were' if sample.complete else 'was'} clustered with "
-        f"partwise {__version__} at {grid.n_points} settings: "
+        f"partwise {__version__} at {n_settings(grid.n_points)}: "
         f"{_listed(grid.n_components)} factors, {_listed(grid.n_neighbors)} neighbours and "
         f"resolutions {_listed(grid.resolutions)}, with "
         f"{options.n_replicates} replicates each (seed {options.seed}) that differ in the seeds of "

@@ -11,7 +11,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from partwise.workflows.tune_files import TuneFindings
 
-__all__ = ["alternatives_as_text", "sentence", "setting", "text_report"]
+__all__ = ["alternatives_as_text", "n_settings", "sentence", "setting", "text_report"]
 
 _WIDTH = 60
 _BROAD, _THIN = "=" * _WIDTH, "-" * 40
@@ -59,6 +59,17 @@ def setting(n_components: int, n_neighbors: int, resolution: float) -> str:
     'n=8, k=15, r=0.05'
     """
     return f"n={n_components}, k={n_neighbors}, r={resolution:g}"
+
+
+def n_settings(count: int) -> str:
+    """Return how many settings as text.
+
+    Examples
+    --------
+    >>> n_settings(1), n_settings(100)
+    ('1 setting', '100 settings')
+    """
+    return f"{count:,} setting{'' if count == 1 else 's'}"
 
 
 def sentence(text: str) -> str:
