@@ -107,8 +107,8 @@ class TuneRun:
         return [
             f"recommended: {at}: {found.n_clusters} clusters{sure}",
             f"rule: {found.rule}",
-            f"{n_settings(len(self.result.grid))} on {self.n_sampled:,} of {self.shape[0]:,} cells, "
-            f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
+            f"{n_settings(len(self.result.grid))} on {self.n_sampled:,} of {self.shape[0]:,} "
+            f"cells, {self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"to cluster all cells: {self.command}",
             f"report: {self.outputs['report']}",
         ]

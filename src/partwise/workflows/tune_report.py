@@ -111,8 +111,8 @@ def build_report(
     drawn_from = "all" if sample.complete else f"{format_count(len(sample.rows))} of"
     return Report(
         title=f"Which settings: {found.table.name}",
-        subtitle=f"{n_settings(found.options.grid.n_points)} on {drawn_from} {format_count(n)} cells "
-        f"x {format_count(p)} features",
+        subtitle=f"{n_settings(len(found.result.grid))} on {drawn_from} {format_count(n)} cells x "
+        f"{format_count(p)} features",
         headlines=_headlines(found),
         box=_box(found),
         warnings=found.warnings,
