@@ -369,5 +369,5 @@ def _methods(found: Findings) -> list[str]:
         f"algorithm (modularity, resolution {options.resolution:g} relative to the length of the "
         f"graph's links, {rows.clustering.resolution:.3g} in its own terms), which gave "
         f"{rows.clustering.n_clusters + (found.small.n_clusters if found.small else 0)} clusters."
-        + (f" Then {found.small.sentence}." if found.small else ""),
+        + (f" Then {found.small.sentence}." if found.small and found.small.n_clusters else ""),
     ]

@@ -43,8 +43,19 @@ __all__ = ["First", "SettingRun", "Sweep", "run_settings", "sweep_sections", "wr
 
 #: Cells on which all pairs of settings are compared.
 _MOST_CELLS = 100_000
-#: Pairs of settings that a heatmap shows.
-_MOST_PAIRS = 60
+#: Settings that a heatmap shows.
+_MOST_SHOWN = 60
+#: Columns of the table in the report, where it is narrow; n, k and r are in the names.
+_SHOWN = {
+    "relative_error": "error",
+    "converged": "converged",
+    "n_clusters": "clusters",
+    "min_cluster_size": "smallest",
+    "median_cluster_size": "median",
+    "max_cluster_size": "largest",
+    "modularity": "modularity",
+    "adjusted_rand_to_first": "ARI to first",
+}
 
 
 @dataclass(frozen=True)
@@ -329,7 +340,7 @@ def sweep_sections(sweep: Sweep | None) -> list[Section]:
         return []
     drawn = []
     n = len(sweep.runs)
-    if 1 < n <= _MOST_PAIRS:
+    if 1 < n <= _MOST_SHOWN:
         cells = f"{sweep.n_compared:,} cells"
         drawn = [
             ReportFigure(
@@ -351,6 +362,6 @@ def sweep_sections(sweep: Sweep | None) -> list[Section]:
                 "that are in its column of the table of settings."
             ],
             drawn,
-            [ReportTable(sweep.table, "Settings compared")],
+            [ReportTable(sweep.table[list(_SHOWN)].rename(columns=_SHOWN), "Settings compared")],
         )
     ]
