@@ -46,7 +46,7 @@ def tune_rows(
     """Measure every setting of a grid, and recommend one.
 
     Each point (n, k, r) is clustered as `partwise cluster -n -k -r` would with the same seed, and
-    again in every replicate, which has four fifths of the rows (at most 60,000) and other seeds for
+    again in every replicate, which has four fifths of the rows (at most 50,000) and other seeds for
     factorization, graph and Leiden. With a the mean adjusted Rand index of pairs of replicates, and
     a0 that of data of the same covariance without clusters, cut into as many pieces, the score is
     (a - a0) / (1 - a0). `partwise.workflows.tune_rules` says how the point follows from the scores.
