@@ -7,7 +7,7 @@ import time
 import numpy as np
 import scipy.sparse as sp
 
-from partwise.graph import cluster_rows
+from partwise.graph import cluster_rows, neighborhood_table
 from partwise.matrix.counts import CountMatrix
 from partwise.matrix.masks import Hidden, Speckle
 from partwise.matrix.matrix import DataMatrix
@@ -47,6 +47,8 @@ def warmup() -> float:
                     _fit(DataMatrix(x.astype(dtype), _K, dtype=dtype, n_threads=2, hidden=hidden))
             _fit_counts(sparse.astype(dtype))
             cluster_rows(few.astype(dtype), n_neighbors=5, random_state=0)
+    for how in ({"mode": "radius", "radius": 0.2}, {"mode": "knn"}):
+        neighborhood_table(few[:, :2], np.arange(300) % 3, **how)
     return time.perf_counter() - start
 
 
