@@ -11,13 +11,20 @@ from partwise.datasets import simulate_tissue, write_tissue
 from partwise.exceptions import DataError, UsageError
 from partwise.graph import neighborhood_table, spatial
 from partwise.io import open_table
-from partwise.workflows import ClusterOptions, NeighborhoodsOptions, cells_options, neighborhoods
+from partwise.workflows import (
+    ClusterOptions,
+    NeighborhoodsOptions,
+    cells_options,
+    cluster,
+    neighborhoods,
+)
 from partwise.workflows.cells import (
     coordinates_of,
     counted_text,
     open_cells,
     open_either,
     resolved_of,
+    with_types,
 )
 
 IDS = ["fov", "label", "cell_meta_cluster", "centroid-0", "centroid-1"]
@@ -354,3 +361,26 @@ def test_what_cannot_be_a_feature_is_an_error_that_says_what_else_there_is(tissu
     tissue.cells.assign(CD3=1.0).to_csv(tmp_path / "m.csv", index=False)
     with pytest.raises(DataError, match=r"'Patient 1' is not a number.*add --neighborhood radius"):
         open_either(tmp_path / "m.csv", ClusterOptions())
+
+
+def test_types_that_no_cell_has_are_zero_in_a_counted_table_only(path, result):
+    table = open_cells(path, ClusterOptions(radius=50.0))
+    wider = with_types(table, ["Type 3", "Mast cell"])
+    assert wider.features == (*table.features, "Mast cell")
+    np.testing.assert_array_equal(wider.matrix[:, :-1], table.matrix)
+    assert not wider.matrix[:, -1].any()
+    assert any("'Mast cell'" in note for note in wider.notes)
+    assert with_types(table, ["Type 3"]) is table
+    with open_table(result.outputs["table"]) as given:
+        assert with_types(given, ["Mast cell"]) is given
+
+
+def test_new_cells_without_a_type_of_the_model_are_assigned(tissue, tmp_path):
+    tissue.cells.to_csv(tmp_path / "a.csv", index=False)
+    few = tissue.cells[tissue.cells["cell_meta_cluster"] != "Type 11"]
+    few.to_csv(tmp_path / "b.csv", index=False)
+    settings = {"n_components": 3, "output_dir": tmp_path / "a"}
+    cluster(tmp_path / "a.csv", radius=50.0, **settings)
+    found = cluster(tmp_path / "b.csv", model=str(tmp_path / "a"), output_dir=tmp_path / "b")
+    assert found.coverage.missing == ()
+    assert any("no cell is of the type 'Type 11'" in text for text in found.warnings)

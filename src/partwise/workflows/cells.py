@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ __all__ = [
     "open_either",
     "read_cells",
     "resolved_of",
+    "with_types",
 ]
 
 _FOV, _LABEL, _TYPE = DEFAULT_ID_COLUMNS
@@ -222,6 +223,37 @@ def resolved_of(table: Table) -> dict[str, Any]:
     """Return the options of `CellOptions` with the values used; empty if nothing was counted."""
     around = getattr(table, "around", None)
     return {} if around is None else dict(around.resolved)
+
+
+def with_types(table: Table, names: Iterable[str]) -> Table:
+    """Add the types that a counted table does not have: nobody has such a neighbour.
+
+    A table that was not counted from cells is returned as it is: what is missing there may not have
+    been measured, which is not zero.
+
+    Parameters
+    ----------
+    table
+        An open table, n x p.
+    names
+        Types that it should have.
+
+    Returns
+    -------
+    Table
+        With a column of zeros for each that was missing, after the others.
+    """
+    new = [name for name in names if name not in table.features]
+    if getattr(table, "around", None) is None or not new:
+        return table
+    zeros = np.zeros((table.shape[0], len(new)), dtype=table.matrix.dtype)
+    note = f"no cell is of the type {shown(new)}: it was counted as zero"
+    return dataclasses.replace(
+        table,
+        features=(*table.features, *new),
+        matrix=np.concatenate([table.matrix, zeros], axis=1),
+        notes=(*table.notes, note),
+    )
 
 
 def counted_text(table: Table) -> str:

@@ -21,7 +21,7 @@ from partwise.prepare.recipe import PreparedSource, Recipe
 from partwise.report import RunRecord, write_report
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
-from partwise.workflows.cells import resolved_of
+from partwise.workflows.cells import resolved_of, with_types
 from partwise.workflows.cells_options import CellOptions
 from partwise.workflows.clock import Clock
 from partwise.workflows.cluster_assign_files import write_assigned
@@ -231,6 +231,7 @@ def _find(
     """Run the stages that compute."""
     n_threads = clock.record.n_threads or 1
     check_maps(table, options)
+    table = with_types(table, [str(name) for name in getattr(model, "feature_names_in_", ())])
     design = wanted_design(table.ids, options)
     matched = restrict(model, table.features)
     low = _check_coverage(matched.coverage, options)
