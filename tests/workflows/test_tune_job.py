@@ -271,6 +271,13 @@ class TestInput:
         assert "more than half of the 60 cells" in texts
         assert "more factors than the 15 features" in run.outputs["report"].read_text()
 
+    @pytest.mark.parametrize(("rows", "text"), [(20, "draw more than 5"), (7, "too few")])
+    def test_too_few_values(self, table, tmp_path, rows, text):
+        np.save(tmp_path / "few.npy", np.ones((rows, 9)))
+        with pytest.raises(DataError, match=text):
+            tune(tmp_path / "few.npy", n_cells=5 if rows == 20 else 99, output_dir=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
     def test_fewer_cells_than_fields_of_view(self, fake, table, tmp_path):
         run = tune(table, n_cells=3, n_neighbors=2, n_components=1, output_dir=tmp_path)
         assert fake["X"].shape[0] == 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from partwise.exceptions import DataError
 from partwise.io.columns import DEFAULT_ID_COLUMNS
 from partwise.workflows.cluster_options import ClusterOptions
 from partwise.workflows.options import command_line
@@ -15,7 +16,30 @@ if TYPE_CHECKING:
     from partwise.workflows.tune_sample import CellSample
     from partwise.workflows.tune_types import TuneResult
 
-__all__ = ["advice_before", "recommended_command"]
+__all__ = ["FEWEST_VALUES", "advice_before", "check_size", "recommended_command"]
+
+#: A tenth of the values is hidden, and no fewer than ten can be.
+FEWEST_VALUES = 100
+
+
+def check_size(sample: CellSample, options: TuneOptions) -> None:
+    """Raise `DataError` if the sample is too small to hide some of its values.
+
+    Parameters
+    ----------
+    sample
+        The cells, m x p.
+    options
+        What was asked for.
+    """
+    m, p = sample.values.shape
+    if m * p >= FEWEST_VALUES:
+        return
+    more = "" if sample.complete else f"; draw more than {options.n_cells:,} (--n-cells)"
+    raise DataError(
+        f"{m:,} cells x {p:,} features are too few to compare settings on: {FEWEST_VALUES} values "
+        f"are needed, and a few hundred cells for a result that means something{more}"
+    )
 
 
 def advice_before(sample: CellSample, options: TuneOptions, least: int) -> list[str]:

@@ -25,13 +25,13 @@ from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.sampling import strata_of
-from partwise.workflows.tune_advice import advice_before, recommended_command
+from partwise.workflows.tune_advice import advice_before, check_size, recommended_command
 from partwise.workflows.tune_engine import tune_rows
 from partwise.workflows.tune_files import TuneFindings, write_tables
 from partwise.workflows.tune_options import TuneOptions
 from partwise.workflows.tune_report import build_report, drawn_figures
 from partwise.workflows.tune_sample import CellSample, sample_cells
-from partwise.workflows.tune_text import n_settings, setting
+from partwise.workflows.tune_text import counted, setting
 from partwise.workflows.tune_tree import Remembering, cluster_tree
 
 if TYPE_CHECKING:
@@ -104,10 +104,11 @@ class TuneRun:
         found = self.result.recommendation
         sure = "" if math.isnan(found.confidence) else f" (in {found.confidence:.0%} of resamples)"
         at = setting(found.n_components, found.n_neighbors, found.resolution)
+        grid = counted(len(self.result.grid), "setting")
         return [
-            f"recommended: {at}: {found.n_clusters} clusters{sure}",
+            f"recommended: {at}: {counted(found.n_clusters, 'cluster')}{sure}",
             f"rule: {found.rule}",
-            f"{n_settings(len(self.result.grid))} on {self.n_sampled:,} of {self.shape[0]:,} "
+            f"{grid} on {self.n_sampled:,} of {self.shape[0]:,} "
             f"cells, {self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"to cluster all cells: {self.command}",
             f"report: {self.outputs['report']}",
@@ -221,6 +222,7 @@ def _find(
         with clock.stage("sample"):
             values = normalize_by_fov(table) if options.normalize_by_fov else table
             sample = sample_cells(values, options.n_cells, by=by, seed=options.seed)
+    check_size(sample, options)
     least = least_cells(options.min_cluster_size, len(sample.rows))
     told = [*table.notes, *advice_before(sample, options, least)]
     remembering = Remembering(store)

@@ -23,7 +23,7 @@ from partwise.report import (
 )
 from partwise.utils.memory import peak_memory_bytes
 from partwise.workflows.tune_files import POINT
-from partwise.workflows.tune_text import alternatives_as_text, n_settings, sentence, setting
+from partwise.workflows.tune_text import alternatives_as_text, counted, sentence, setting
 
 if TYPE_CHECKING:
     from partwise.workflows.tune_files import TuneFindings
@@ -111,8 +111,8 @@ def build_report(
     drawn_from = "all" if sample.complete else f"{format_count(len(sample.rows))} of"
     return Report(
         title=f"Which settings: {found.table.name}",
-        subtitle=f"{n_settings(len(found.result.grid))} on {drawn_from} {format_count(n)} cells x "
-        f"{format_count(p)} features",
+        subtitle=f"{counted(len(found.result.grid), 'setting')} on {drawn_from} {format_count(n)} "
+        f"cells x {counted(p, 'feature')}",
         headlines=_headlines(found),
         box=_box(found),
         warnings=found.warnings,
@@ -182,7 +182,7 @@ def _box(found: TuneFindings) -> Box:
             (
                 "How sure",
                 f"{chosen.confidence:.0%} of resamples of the replicates give "
-                f"{chosen.n_clusters} clusters",
+                f"{counted(chosen.n_clusters, 'cluster')}",
             )
         )
     lines += [
@@ -195,7 +195,7 @@ def _box(found: TuneFindings) -> Box:
     ]
     lines.append(("All cells", "this command clusters them with it"))
     at = setting(chosen.n_components, chosen.n_neighbors, chosen.resolution)
-    return Box(f"Recommended: {at} ({chosen.n_clusters} clusters)", lines, found.command)
+    return Box(f"Recommended: {at} ({counted(chosen.n_clusters, 'cluster')})", lines, found.command)
 
 
 def _factors(found: TuneFindings, drawn: dict[str, Figure]) -> Section:
@@ -236,7 +236,7 @@ def _settings(found: TuneFindings, drawn: dict[str, Figure]) -> Section:
                 "starts of factorization, graph and clustering and in the cells drawn. Null: what "
                 "data without clusters reach at as many clusters. Score: (stability - null) / (1 - "
                 "null). The frame is the recommended setting; grey was not measured.",
-                f"Heatmaps of {n_settings(len(grid))}; {at} is framed.",
+                f"Heatmaps of {counted(len(grid), 'setting')}; {at} is framed.",
                 ReportTable(_readable(by_score), "Settings by score", _MOST_LISTED),
             )
         ],
@@ -353,7 +353,7 @@ def _methods(found: TuneFindings) -> list[str]:
     )
     return [
         f"{drawn} with {p:,} features {'were' if sample.complete else 'was'} clustered with "
-        f"partwise {__version__} at {n_settings(grid.n_points)}: "
+        f"partwise {__version__} at {counted(grid.n_points, 'setting')}: "
         f"{_listed(grid.n_components)} factors, {_listed(grid.n_neighbors)} neighbours and "
         f"resolutions {_listed(grid.resolutions)}, with "
         f"{options.n_replicates} replicates each (seed {options.seed}) that differ in the seeds of "

@@ -11,7 +11,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from partwise.workflows.tune_files import TuneFindings
 
-__all__ = ["alternatives_as_text", "n_settings", "sentence", "setting", "text_report"]
+__all__ = ["alternatives_as_text", "counted", "sentence", "setting", "text_report"]
 
 _WIDTH = 60
 _BROAD, _THIN = "=" * _WIDTH, "-" * 40
@@ -61,15 +61,15 @@ def setting(n_components: int, n_neighbors: int, resolution: float) -> str:
     return f"n={n_components}, k={n_neighbors}, r={resolution:g}"
 
 
-def n_settings(count: int) -> str:
-    """Return how many settings as text.
+def counted(count: int, name: str) -> str:
+    """Return a number of things as text.
 
     Examples
     --------
-    >>> n_settings(1), n_settings(100)
-    ('1 setting', '100 settings')
+    >>> counted(1, "setting"), counted(1000, "cluster")
+    ('1 setting', '1,000 clusters')
     """
-    return f"{count:,} setting{'' if count == 1 else 's'}"
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def sentence(text: str) -> str:
@@ -89,7 +89,7 @@ def alternatives_as_text(alternatives: pd.DataFrame, most: int = _MOST_ALTERNATI
     """
     return [
         f"{setting(int(row['n_components']), int(row['n_neighbors']), float(row['resolution']))}: "
-        f"{int(row['n_clusters'])} clusters, score {row['score']:.3f}"
+        f"{counted(int(row['n_clusters']), 'cluster')}, score {row['score']:.3f}"
         + (f", ARI {row['agreement']:.3f} with the recommended" if "agreement" in row else "")
         for row in alternatives.head(most).to_dict("records")
     ]
@@ -159,7 +159,8 @@ def _width(grid: pd.DataFrame) -> int:
 def _recommendation(found: TuneFindings) -> Iterator[str]:
     chosen, point = found.result.recommendation, found.at_recommended
     yield f"  Recommended: {setting(chosen.n_components, chosen.n_neighbors, chosen.resolution)}"
-    yield f"    -> {chosen.n_clusters} clusters, min size={point['min_cluster_size']:.0f}"
+    clusters = counted(chosen.n_clusters, "cluster")
+    yield f"    -> {clusters}, min size={point['min_cluster_size']:.0f}"
     yield ""
     yield from _wrapped(f"Rule: {sentence(chosen.rule)}")
     if chosen.confidence == chosen.confidence:
