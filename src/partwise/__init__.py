@@ -20,6 +20,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "held_out_error": ("partwise.factorize", "held_out_error"),
     "leiden": ("partwise.graph", "leiden"),
     "load": ("partwise.io", "load_model"),
+    "neighborhood_table": ("partwise.graph", "neighborhood_table"),
     "neighbors": ("partwise.graph", "neighbors"),
     "open": ("partwise.io", "open_table"),
     "save": ("partwise.io", "save_model"),
