@@ -42,8 +42,6 @@ ALLOWED = {
     "continuous": 6.0,
     "discrete": 4.0,
     "k120": 8.0,
-    "factorize_continuous": 1.0,
-    "factorize_discrete": 1.0,
     "fit_continuous": 1.0,
     "fit_discrete": 1.0,
 }

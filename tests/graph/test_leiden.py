@@ -1,4 +1,7 @@
 import itertools
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from partwise.graph import (
     connectivities,
     graph_from_matrix,
     leiden,
+    morton_order,
     neighbors,
     partition_quality,
 )
@@ -35,6 +39,35 @@ def planted(seed, sizes=(30, 30, 40), inside=0.4, outside=0.02):
     chance = np.where(kind[:, None] == kind, inside, outside)
     upper = np.triu(rng.random(chance.shape) < chance, 1)
     return sp.csr_matrix((upper | upper.T).astype(float)), kind
+
+
+def power_law(rng, low, high, exponent, total):
+    """Whole numbers from low to high whose density falls by a power, at least `total` in sum."""
+    a, b = low ** (1 - exponent), high ** (1 - exponent)
+    drawn = ((a + (b - a) * rng.random(total)) ** (1 / (1 - exponent))).astype(int)
+    return drawn[: int(np.searchsorted(np.cumsum(drawn), total)) + 1]
+
+
+def lfr(seed, n=1500, mixing=0.3):
+    """Communities and degrees of very different sizes, after Lancichinetti, Fortunato, Radicchi."""
+    rng = np.random.default_rng(seed)
+    sizes = power_law(rng, 20, 120, 1.5, n)
+    kind = np.repeat(np.arange(len(sizes)), sizes)[:n]
+    degree = np.resize(power_law(rng, 6, 40, 2.5, 8 * n), n)
+    ends = []
+    for inside in (True, False):
+        share = 1 - mixing if inside else mixing
+        stubs = np.repeat(np.arange(n), rng.binomial(degree, share))
+        stubs = rng.permutation(stubs)
+        if inside:  # ends of one community lie side by side
+            stubs = stubs[np.argsort(kind[stubs], kind="stable")]
+        ends.append(stubs[: len(stubs) // 2 * 2].reshape(-1, 2))
+    u, v = np.concatenate(ends).T
+    kept = u != v
+    upper = sp.coo_matrix((np.ones(kept.sum()), (u[kept], v[kept])), shape=(n, n)).tocsr()
+    matrix = upper + upper.T
+    matrix.data[:] = 1
+    return matrix
 
 
 def ring_of_cliques(n_cliques, size):
@@ -112,6 +145,23 @@ def test_gain_of_moving_is_the_change_of_the_objective(seed):
     order = _leiden_moves.node_order(120, 16, state(seed))
     gain = _leiden_moves.local_move(*arrays, strength, gamma, labels, order)
     after = _leiden_graph.objective_value(*arrays, loops, strength, gamma, labels)
+    assert gain > 0
+    assert gain == pytest.approx(after - before, rel=1e-12)
+
+
+@pytest.mark.parametrize("start", ["alone", "given"])
+@pytest.mark.parametrize("seed", range(4))
+def test_gains_of_an_iteration_add_up_to_the_change_of_the_objective(seed, start):
+    n = 400
+    _, arrays, loops, strength = kernel_arrays(random_graph(seed, n=n, density=0.02))
+    gamma = 1.0 / strength.sum()
+    level = _leiden_run.Level(*arrays, loops, strength, False)
+    labels = np.arange(n, dtype=np.int32)
+    if start == "given":  # a warm start, which need not be connected
+        labels = np.random.default_rng(seed).integers(0, 9, n).astype(np.int32)
+    before = _leiden_graph.objective_value(*arrays, loops, strength, gamma, labels)
+    found, gain = _leiden_run._iterate(level, gamma, labels.copy(), state(seed), 1)
+    after = _leiden_graph.objective_value(*arrays, loops, strength, gamma, found)
     assert gain > 0
     assert gain == pytest.approx(after - before, rel=1e-12)
 
@@ -208,6 +258,68 @@ def test_starts_keep_the_best_and_threads_do_not_matter():
     many = [leiden(graph, n_starts=6, n_threads=t) for t in (1, 2)]
     assert (many[0].labels == many[1].labels).all()
     assert many[0].quality >= leiden(graph).quality
+
+
+def test_threads_of_one_run_do_not_matter():
+    # Large enough that refinement and aggregation are cut into several tasks.
+    X = np.random.default_rng(0).random((40_000, 2)).astype(np.float32)
+    near = neighbors(X[morton_order(X)], 6)
+    graphs = [connectivities(near, n_threads=t) for t in (1, 2, 5)]
+    assert all((graphs[0].indices == graph.indices).all() for graph in graphs)
+    for weights in ("unweighted", "jaccard"):
+        graph = connectivities(near, weights=weights)
+        runs = [leiden(graph, 1.0, n_threads=t) for t in (1, 2, 5)]
+        assert all((runs[0].labels == run.labels).all() for run in runs)
+        assert len({run.quality for run in runs}) == 1
+
+
+def test_another_process_gives_the_same_bits():
+    matrix = random_graph(4, n=300, density=0.03)
+    code = (
+        "import numpy, scipy.sparse, sys; from partwise.graph import leiden;"
+        "data = numpy.load(sys.argv[1]);"
+        "found = leiden(scipy.sparse.csr_matrix(data), random_state=3);"
+        "print(*found.labels, found.quality.hex())"
+    )
+    here = leiden(matrix, random_state=3)
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/matrix.npy", matrix.toarray())
+        told = subprocess.run(
+            [sys.executable, "-c", code, f"{folder}/matrix.npy"],
+            capture_output=True, text=True, check=True,
+        ).stdout.split()  # fmt: skip
+    assert [int(text) for text in told[:-1]] == here.labels.tolist()
+    assert told[-1] == here.quality.hex()
+
+
+def test_whole_weights_in_half_the_memory_change_nothing():
+    graph = connectivities(neighbors(np.random.default_rng(1).random((5000, 2)), 8))
+    loops, empty = np.empty(0), np.empty(0, np.float32)
+    strength = _leiden_graph.strengths(graph.indptr, graph.indices, empty, loops)
+    short, long = (
+        _leiden_run.optimise(
+            _leiden_run.Level(graph.indptr, graph.indices, empty, loops, strength, whole),
+            1.0 / strength.sum(), 2, (0, 0), 1,
+        )
+        for whole in (True, False)
+    )  # fmt: skip
+    assert (short == long).all()
+
+
+def test_pointers_go_beyond_32_bits():
+    beyond = 2**31 + 5
+    pointer = np.array([0, beyond, beyond + 2], dtype=np.int64)
+    nothing = np.empty(0, np.float32)
+    degrees = _leiden_graph.strengths(pointer, np.empty(0, np.int32), nothing, np.empty(0))
+    assert degrees.tolist() == [beyond, 2]
+
+
+def test_pieces_of_a_graph_are_clustered_apart():
+    matrix = sp.block_diag([random_graph(seed, n=60) for seed in range(3)]).tocsr()
+    labels = leiden(matrix, 0.5, n_iterations=3).labels
+    piece = np.repeat(np.arange(3), 60)
+    pairs = set(zip(labels.tolist(), piece.tolist(), strict=True))
+    assert len(pairs) == labels.max() + 1
 
 
 @pytest.mark.parametrize("flavor", ["partwise", "igraph"])
@@ -308,11 +420,12 @@ def knn_graph(shape, seed=0, k=12):
         (graph_from_matrix(planted(2, (100,) * 8, 0.12, 0.02)[0]), 1.0),
         (graph_from_matrix(ring_of_cliques(30, 5)), 1.0),
         (graph_from_matrix(random_graph(5, n=400, density=0.03)), 1.0),
+        (graph_from_matrix(lfr(6)), 1.0),
         (knn_graph((4000, 2)), 1.0),
         (knn_graph((3000, 10)), 1.0),
         (knn_graph((4000, 3)), 0.1),
     ],
-    ids=["planted", "cliques", "random", "plane", "ten axes", "coarse"],
+    ids=["planted", "cliques", "random", "lfr", "plane", "ten axes", "coarse"],
 )
 def test_quality_is_not_below_that_of_igraph(graph, resolution):
     ours, theirs = (
