@@ -143,14 +143,15 @@ def _tone(value: float) -> str:
 
 def _headlines(found: TuneFindings) -> list[Headline]:
     chosen, point = found.result.recommendation, found.at_recommended
-    small = float(point["share_small"])
+    small, null = float(point["share_small"]), ""
+    if not math.isnan(point["null_ari"]):
+        null = f"; data without clusters reach {point['null_ari']:.2f} at as many clusters"
     lines = [
         Headline("Clusters", format_count(chosen.n_clusters), "at the recommended setting"),
         Headline(
             "Stability",
             f"{point['mean_ari']:.2f}",
-            "agreement of replicates (adjusted Rand index); data without clusters reach "
-            f"{point['null_ari']:.2f} at as many clusters",
+            f"agreement of replicates (adjusted Rand index){null}",
         ),
     ]
     if not math.isnan(chosen.confidence):

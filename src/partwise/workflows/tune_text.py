@@ -130,7 +130,7 @@ def _stability(found: TuneFindings) -> Iterator[str]:
     for row in part.to_dict("records"):
         yield (
             f"  r={row['resolution']:<{width}g}  ARI={row['mean_ari']:.4f} ± {row['std_ari']:.4f}"
-            f"  null={row['null_ari']:.4f}  score={row['score']:.4f}"
+            f"  null={_known(row['null_ari'])}  score={_known(row['score'])}"
         )
     yield ""
     if part["mean_ari"].notna().any():
@@ -149,6 +149,10 @@ def _counts(found: TuneFindings) -> Iterator[str]:
         clusters = f"{int(part['n_clusters'].min()):>5}-{int(part['n_clusters'].max())}"
         sizes = f"{part['min_cluster_size'].min():.0f}-{part['min_cluster_size'].max():.0f}"
         yield f"  r={r:<{width}g}  n_clusters={clusters}  min_size={sizes}"
+
+
+def _known(value: float) -> str:
+    return "n/a" if value != value else f"{value:.4f}"
 
 
 def _width(grid: pd.DataFrame) -> int:
