@@ -281,6 +281,7 @@ def _files(stem: str, options: ClusterOptions) -> dict[str, str]:
         f"{name}.csv": "cluster and factor usage of each cell",
         f"{stem}_nmf_basis_H.csv": "weight of each feature in each factor",
         f"{stem}_nmf_model.npz": "the fitted model",
+        f"{stem}_cluster_means.csv": "mean of each feature in each cluster",
     }
     if "parquet" in options.formats:
         files[f"{name}.parquet"] = "the same as the CSV, typed and compressed"

@@ -1,0 +1,242 @@
+"""What a run would do: counted or told by the file, and nothing written."""
+
+import gzip
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+import scipy.sparse as sp
+
+from partwise.exceptions import DataError, ResourceError, UsageError
+from partwise.io.size import size_of
+from partwise.workflows import cluster, plan_cluster
+from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.cluster_plan import estimate_memory, estimate_seconds, memory_for_values
+from partwise.workflows.plan import Shape, parse_bytes, shape_of
+
+N, P = 37, 3
+FRAME = pd.DataFrame(
+    {
+        "fov": "F",
+        "label": range(N),
+        "cell_meta_cluster": "a",
+        **{f"CD{j}": np.arange(N) + 1.0 for j in range(P)},
+    }
+)
+
+
+def _annotated(path):
+    import anndata
+
+    anndata.AnnData(sp.csr_matrix(FRAME.iloc[:, 3:].to_numpy(np.float32))).write_h5ad(path)
+
+
+WRITERS = {
+    "plain.csv": lambda path: FRAME.to_csv(path, index=False),
+    "no end.csv": lambda path: path.write_text(FRAME.to_csv(index=False).rstrip("\n")),
+    "packed.csv.gz": lambda path: path.write_bytes(
+        gzip.compress(FRAME.to_csv(index=False).encode())
+    ),
+    "windows.tsv": lambda path: path.write_bytes(
+        FRAME.to_csv(index=False, sep="\t", lineterminator="\r\n").encode()
+    ),
+    "a.parquet": lambda path: FRAME.to_parquet(path),
+    "a.h5ad": _annotated,
+    "a.npy": lambda path: np.save(path, np.ones((N, P))),
+    "a.npz": lambda path: np.savez(path, X=np.ones((N, P)), names=np.ones(5)),
+    "sparse.npz": lambda path: sp.save_npz(path, sp.csr_matrix(np.ones((N, P)))),
+    "a.mtx": lambda path: scipy.io.mmwrite(path, sp.coo_matrix(np.ones((N, P)))),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_rows_of_every_kind_of_file(tmp_path, name):
+    WRITERS[name](tmp_path / name)
+    size = size_of(tmp_path / name)
+    assert (size.n_rows, size.exact) == (N, True)
+    assert size.n_columns in (None, P)
+
+
+def test_rows_of_large_files_are_estimated(tmp_path, monkeypatch):
+    path = tmp_path / "large.csv"
+    values = np.random.default_rng(0).integers(10**9, 10**10, (100_000, 2))
+    path.write_text("a,b\n" + "".join(f"{a},{b}\n" for a, b in values))
+    packed = tmp_path / "large.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    monkeypatch.setattr("partwise.io.size._COUNTED", 1000)
+    monkeypatch.setattr("partwise.io.size._PIECE", 2**12)
+    monkeypatch.setattr("partwise.io.size._UNPACKED", 2**20)
+    plain = size_of(path)
+    assert not plain.exact
+    assert plain.n_rows == pytest.approx(100_000, rel=0.01)
+    compressed = size_of(packed)
+    assert not compressed.exact
+    assert compressed.n_rows == pytest.approx(100_000, rel=0.25)
+
+
+def test_files_that_are_damaged(tmp_path):
+    path = tmp_path / "a.parquet"
+    FRAME.to_parquet(path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DataError, match="damaged or cut off"):
+        size_of(path)
+    with pytest.raises(DataError, match="no such file"):
+        size_of(tmp_path / "none.csv")
+
+
+def test_columns_are_those_of_the_job(tmp_path):
+    path = tmp_path / "a.csv"
+    FRAME.to_csv(path, index=False)
+    shape = shape_of(path, ClusterOptions())
+    assert shape.features == ("CD0", "CD1", "CD2")
+    assert shape.text == "37 rows x 3 features"
+    assert shape_of(path, ClusterOptions(features=("CD[12]",))).features == ("CD1", "CD2")
+    with pytest.raises(DataError, match="'patient'"):
+        shape_of(path, ClusterOptions(id_columns=("fov", "patient")))
+
+
+def test_a_table_of_cells(tmp_path):
+    frame = FRAME[["fov", "label"]].assign(
+        cell_meta_cluster=["a", "b"] * 18 + ["c"], x=range(N), y=range(N)
+    )
+    frame.to_csv(tmp_path / "cells.csv", index=False)
+    shape = shape_of(tmp_path / "cells.csv", ClusterOptions())
+    assert shape.cells
+    assert shape.features == ("a", "b", "c")
+    assert "types around each" in shape.text
+
+
+def test_the_files_are_those_of_the_run(small_table, tmp_path):
+    options = ClusterOptions(
+        output_dir=tmp_path / "results", n_components=4, formats=("parquet", "h5ad"), svd=True
+    )
+    plan = plan_cluster(small_table, options=options)
+    assert not (tmp_path / "results").exists()
+    cluster(small_table, options=options)
+    assert set(plan.files) == {path.name for path in (tmp_path / "results").iterdir()}
+    assert any("--svd" in note for note in plan.notes)
+
+
+def test_the_files_of_several_settings(small_table, tmp_path):
+    options = ClusterOptions(output_dir=tmp_path / "results", settings=("3 10 0.1", "4 15 0.1"))
+    plan = plan_cluster(small_table, options=options)
+    cluster(small_table, options=options)
+    assert set(plan.files) == {path.name for path in (tmp_path / "results").iterdir()}
+
+
+def shape(n, p, cells=False):
+    names = tuple(f"f{j}" for j in range(p))
+    return Shape("t.csv", "text", n, True, names, 3, cells, 9 * n * (p + 2))
+
+
+def test_memory_adds_up():
+    """One case by hand: 1.2 million cells x 6 features, 6 factors, 15 neighbours."""
+    n, held = 1_200_000, 4 * 6
+    stages = estimate_memory(shape(n, 6), ClusterOptions(n_components=6))
+    fit = 365_000_000 + n * (held + 20 + 8 * 6 + 20)
+    assert stages["factorize"] == fit
+    assert stages["cluster"] == fit + 8_000_000 + n * (4 * 6 + 30) + round(9.2 * 15 * n)
+    assert max(stages, key=stages.get) == "cluster"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"n_neighbors": 60}, {"n_components": 30}, {"settings": ("6 15 0.1", "6 60 0.1")}],
+)
+def test_more_work_takes_more(more):
+    table = shape(500_000, 6)
+    less = ClusterOptions(n_components=6) if "settings" not in more else ClusterOptions()
+    options = ClusterOptions(**({"n_components": 6} | more if "settings" not in more else more))
+    assert sum(estimate_memory(table, options).values()) > sum(
+        estimate_memory(table, less).values()
+    )
+    assert sum(estimate_seconds(table, options).values()) > sum(
+        estimate_seconds(table, ClusterOptions(n_components=6)).values()
+    )
+
+
+def test_a_sample_takes_less():
+    sampled = ClusterOptions(subsample="fov", subsample_fraction=0.1)
+    table = shape(1_000_000, 6)
+    whole = estimate_memory(table, ClusterOptions())["cluster"]
+    assert estimate_memory(table, sampled)["cluster"] < 0.7 * whole
+
+
+@pytest.mark.parametrize(
+    ("text", "n"), [("4GB", 4e9), ("800 mb", 8e8), ("1.5GiB", 1.5 * 2**30), ("2e", None)]
+)
+def test_sizes(text, n):
+    if n is not None:
+        assert parse_bytes(text) == n
+        return
+    for wrong in (text, "", "GB", "-1GB", "0MB", "4 apples", "iB"):
+        with pytest.raises(UsageError, match="such as 4GB or 800MB"):
+            parse_bytes(wrong)
+
+
+def test_memory_decides_between_holding_and_streaming(monkeypatch):
+    wide = shape(200_000, 500)  # 400 MB of values
+    monkeypatch.setattr("partwise.workflows.cluster_plan.shape_of", lambda *a: wide)
+    plain = ClusterOptions()
+    whole = max(estimate_memory(wide, plain).values())
+    streamed = max(estimate_memory(wide, plain, streamed=True).values())
+    assert streamed < whole
+
+    def granted(n_bytes):
+        return memory_for_values("t.csv", ClusterOptions(memory=f"{n_bytes}"))
+
+    assert granted(whole) == 4 * 200_000 * 500
+    assert granted(streamed) == 0
+    with pytest.raises(ResourceError, match="was not started") as caught:
+        granted(streamed - 1)
+    assert "--memory" in str(caught.value)
+
+
+def test_what_is_said_to_help_does(monkeypatch):
+    large = shape(3_000_000, 6)
+    monkeypatch.setattr("partwise.workflows.cluster_plan.shape_of", lambda *a: large)
+    options = ClusterOptions(n_neighbors=120, memory="2GB")
+    with pytest.raises(ResourceError, match="the neighbours of 3,000,000 cells") as caught:
+        memory_for_values("t.csv", options)
+    words = str(caught.value).split()
+    fewer = int(words[words.index("--n-neighbors") + 1].rstrip(";"))
+    memory_for_values("t.csv", ClusterOptions(n_neighbors=fewer, memory="2GB"))
+    share = float(words[words.index("--subsample-fraction") + 1])
+    memory_for_values(
+        "t.csv",
+        ClusterOptions(n_neighbors=120, memory="2GB", subsample="fov", subsample_fraction=share),
+    )
+
+
+def test_on_the_command_line(partwise, small_table, tmp_path):
+    done = partwise("cluster", small_table, "--dry-run", "-n", "4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for text in (
+        "600 rows x 6 features",
+        "estimated",
+        "results",
+        "run.json",
+        "nothing was written",
+    ):
+        assert text in done.stdout
+    assert list(tmp_path.iterdir()) == []
+    done = partwise("cluster", small_table, "--dry-run", "--json", cwd=tmp_path)
+    plan = json.loads(done.stdout)
+    assert plan["n_rows"] == 600
+    assert plan["estimated_peak_memory_bytes"] == max(plan["estimated_memory_bytes"].values())
+    done = partwise("cluster", small_table, "--memory", "200MB", cwd=tmp_path)
+    assert done.returncode == 4
+    assert "was not started" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("flags", [["--tune"], ["--model", "old"]])
+def test_no_plan_is_made_of_other_work(flags):
+    from click.testing import CliRunner
+
+    from partwise.cli.cluster import cluster as command
+
+    done = CliRunner().invoke(command, ["x.csv", "--dry-run", *flags])
+    assert isinstance(done.exception, UsageError)
