@@ -146,11 +146,11 @@ def _differs(ordered: FloatArray) -> npt.NDArray[np.bool_]:
     return new
 
 
-def nearest_links(points: FloatArray, n_axes: int, n_neighbors: int) -> Links:
+def nearest_links(points: FloatArray, n_axes: int, n_neighbors: int, n_threads: int) -> Links:
     """Return the nearest other cells of each cell, ties by their order in the table."""
     n = points.shape[0]
     plane = np.ascontiguousarray(points[:, 3 - n_axes :])
-    found = neighbors(plane, n_neighbors, method="kd-tree", n_threads=1).indices
+    found = neighbors(plane, n_neighbors, method="kd-tree", n_threads=n_threads).indices
     indptr = np.arange(n + 1, dtype=np.int64) * found.shape[1]
     return indptr, np.ascontiguousarray(found).reshape(-1)
 

@@ -319,7 +319,7 @@ def _count_all(
     """Count in all fields of view: the small ones side by side, the large ones one by one."""
 
     def one(rows: IntArray) -> None:
-        run_tasks(threads, _tasks(what, rows, settings))
+        run_tasks(threads, _tasks(what, rows, settings, threads))
         stage.advance(rows.shape[0])
 
     run_tasks(threads, [partial(one, rows) for rows in fields if rows.shape[0] <= _LARGE])
@@ -328,13 +328,13 @@ def _count_all(
             one(rows)
 
 
-def _tasks(what: Counting, rows: IntArray, settings: _Settings) -> list[Task]:
+def _tasks(what: Counting, rows: IntArray, settings: _Settings, threads: int) -> list[Task]:
     """Return what is to be done for one field of view."""
     if settings.mode == "radius":
         return within_tasks(what, rows)
     points = what.points[rows]
     if settings.mode == "knn":
-        links = nearest_links(points, what.n_axes, settings.n_neighbors)
+        links = nearest_links(points, what.n_axes, settings.n_neighbors, threads)
         place = np.arange(rows.shape[0], dtype=np.int64)
         return linked_tasks(what, rows, place, points, links, 1)
     place, points, links = delaunay_links(points)

@@ -93,7 +93,9 @@ def _headlines(found: NeighborhoodsFindings) -> list[Headline]:
         Headline(
             "Cells without neighbours",
             format_count(alone),
-            f"{alone / others.shape[0]:.2%} of the cells; their rows are "
+            ""
+            if not alone
+            else f"{alone / others.shape[0]:.2%} of the cells; their rows are "
             + ("their own type alone" if found.options.include_self else "all zero"),
             tone="warn" if alone > 0.05 * others.shape[0] else "plain",
         ),
