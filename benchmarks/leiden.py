@@ -86,6 +86,8 @@ def summary(runs: dict[str, list[dict]]) -> dict:
                 for key in ("seconds", "build_seconds", "cpu_seconds", "clusters")
             },
             "peak_mb": max(r["peak_mb"] for r in records),
+            # beyond libraries and our arrays, which it holds before
+            "more_mb": max(r["peak_mb"] - r["peak_mb_with_graph_read"] for r in records),
             "quality_mean": statistics.fmean(quality),
             "quality_sd": statistics.stdev(quality) if len(quality) > 1 else 0.0,
             "quality_lowest": min(quality),

@@ -152,6 +152,7 @@ def fit(table: Path) -> dict:
             "usage_gb": usage.nbytes / 1e9,
             "relative_error": model.result_.relative_error,
             "iterations": model.n_iter_,
+            "cells": usage.shape[0],
         }
 
 

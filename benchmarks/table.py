@@ -286,6 +286,71 @@ def out_of_core(result: dict) -> list[str]:
     return [*text, "Again: `python benchmarks/out_of_core.py`", ""]
 
 
+def leiden(result: dict) -> list[str]:
+    text = [
+        "## Leiden alone",
+        "",
+        f"{result['what']}. {result['settings']['seeds']} seeds, each run a process of its own, "
+        "all programs in turn; medians. A program's own graph is made from our arrays; the memory "
+        "in brackets is that beyond what the process has when these are read.",
+        "",
+    ]
+    for case in result["cases"]:
+        text += [
+            f"### {case['data']}, r = {case['resolution']:g}",
+            "",
+            f"{case['nodes']:,} nodes, {case['edges']:,} edges.",
+            "",
+        ]
+        lines = [
+            [
+                name,
+                seconds(told["build_seconds"]) if told["build_seconds"] > 1e-3 else "",
+                seconds(told["seconds"]),
+                f"{told['peak_mb']:.0f} MB ({told['more_mb']:.0f} MB)",
+                f"{told['quality_mean']:.5f} ± {told['quality_sd']:.5f}",
+                f"{told['clusters']:g}",
+            ]
+            for name, told in case["summary"].items()
+        ]
+        head = ["", "graph", "Leiden, wall", "peak memory", "modularity", "clusters"]
+        text += rows(head, lines)
+    return [*text, machine_line(result), "", "Again: `python benchmarks/leiden.py`", ""]
+
+
+def scale(result: dict) -> list[str]:
+    text = [
+        "## Large tables",
+        "",
+        "Whole programs, six factors; the peak is that of the process and its children. `fit`: the "
+        "factorization alone, rows read from disk.",
+        "",
+    ]
+    lines = []
+    for name, case in result["cases"].items():
+        fit = case.get("fit")
+        cells = fit["cells"] if fit else case["results"].get("n_cells", case["cells"])
+        lines.append(
+            [
+                name.replace("_", ", "),
+                f"{cells:,}",
+                seconds(fit["seconds"] if fit else case["seconds"]),
+                f"{fit['peak_gb'] if fit else case['peak_gb']:.2f} GB",
+                f"{case['allowed_gb']:g} GB" if case["allowed_gb"] else "",
+                "busy" if case["machine"]["busy_at_start"] else "",
+            ]
+        )
+    text += rows(["", "cells", "wall", "peak memory", "asked for", "machine"], lines)
+    machines = [case["machine"] for case in result["cases"].values()]
+    return [
+        *text,
+        machine_line({"machine": machines[-1]}),
+        "",
+        "Again: `python benchmarks/scale.py`",
+        "",
+    ]
+
+
 SECTIONS = {
     "engine": engine,
     "counts": counts,
@@ -294,6 +359,8 @@ SECTIONS = {
     "out_of_core": out_of_core,
     "quality": quality,
     "pipeline": pipeline,
+    "leiden": leiden,
+    "scale": scale,
 }
 
 
