@@ -32,8 +32,8 @@ from partwise.workflows.tune_types import TuneGrid
 OUT = RESULTS / "tune.json"
 PAGE = HERE.parent / "docs" / "tune.md"
 
-#: The rule was developed on seeds from 100 up; these were first looked at for the result.
-NICHES, NOISES, SEEDS = (3, 6, 12), (0.2, 0.4), (0, 1, 2)
+#: The rule was developed on seeds from 100 up and on one table of seed 0, which is left out here.
+NICHES, NOISES, SEEDS = (3, 6, 12), (0.2, 0.4), (1, 2, 3)
 CELLS, RADIUS = 8_000, 50.0
 #: a number of clusters counts as found within this distance
 CLOSE = 1
@@ -92,6 +92,7 @@ def recovery(names: list[str], seeds: tuple[int, ...], out: Path) -> None:
     """Run all simulations; what is done is written after each, so that a run may be cut."""
     lines: list[dict[str, Any]] = read_json(out, {}).get("recovery", {}).get("runs", [])
     known = {(line["niches"], line["noise"], line["seed"]): line for line in lines}
+    about = machine()
     for seed in seeds:
         for noise in NOISES:
             for niches in NICHES:
@@ -103,7 +104,8 @@ def recovery(names: list[str], seeds: tuple[int, ...], out: Path) -> None:
                     if name not in line:
                         line[name] = {"partwise": ours, "original": theirs}[name](X, fov, truth)
                         print(niches, noise, seed, name, line[name], flush=True)
-                write_json(out, read_json(out, {}) | {"recovery": summarise(list(known.values()))})
+                found = summarise(list(known.values())) | {"machine": about}
+                write_json(out, read_json(out, {}) | {"recovery": found})
 
 
 def summarise(lines: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,13 +9,16 @@ from partwise.workflows.tune_types import TuneGrid
 
 
 def evidence(rows, n_replicates=4, spread=0.0, **columns):
-    """Make points of (clusters, mean agreement, null); replicate 0 may agree less than others."""
+    """Make points of (clusters, mean agreement, null).
+
+    Each second point agrees less with replicate 0 than with others, by `spread`, and more with
+    them, so that the mean over all pairs is the same.
+    """
     count = len(rows)
     pairs = np.empty((count, n_replicates, n_replicates))
     for p, (_, mean, _) in enumerate(rows):
-        pairs[p] = mean
-        pairs[p, 0, 1:] -= spread * (p % 2)
-        pairs[p, 1:, 0] -= spread * (p % 2)
+        pairs[p] = mean + spread * (p % 2)
+        pairs[p, 0, 1:] = pairs[p, 1:, 0] = mean - spread * (p % 2)
     fields = {
         "n_components": np.full(count, 5),
         "n_neighbors": np.full(count, 15),
@@ -36,11 +39,23 @@ def test_score():
 
 
 def test_of_equally_stable_partitions_the_finest():
-    found = evidence([(1, 0.0, np.nan), (3, 0.990, 0.5), (6, 0.985, 0.4), (9, 0.8, 0.4)])
-    choice = choose(found)
-    assert choice.point == 2
+    rows = [(3, 0.990, 0.4), (6, 0.980, 0.4), (9, 0.8, 0.4)]
+    choice = choose(evidence(rows, spread=0.02))
+    assert choice.point == 1
     assert choice.structured
-    assert choice.near.tolist() == [1, 2]
+    assert choice.near.tolist() == [0, 1]
+    # the same difference is one where replicates agree about it
+    assert choose(evidence(rows, spread=0.0)).near.tolist() == [0]
+
+
+def test_standard_error_is_that_of_the_jackknife():
+    # point 1: pairs with replicate 0 are 0.01 below the mean, all others 0.01 above it
+    gaps = np.array([0.01 - 0.01, *[0.01 + 0.01 / 3] * 3]) / 0.6
+    error = np.sqrt(3 / 4 * np.square(gaps - gaps.mean()).sum())
+    found = evidence([(3, 0.99, 0.4), (6, 0.98, 0.4)], spread=0.01)
+    factor = (0.01 / 0.6) / error
+    assert choose(found, standard_errors=factor * 1.01).point == 1
+    assert choose(found, standard_errors=factor * 0.99).point == 0
 
 
 def test_of_points_with_as_many_clusters_the_best():
@@ -48,8 +63,10 @@ def test_of_points_with_as_many_clusters_the_best():
 
 
 def test_of_those_the_least_n_that_is_as_good():
-    rows = [(6, 0.97, 0.4), (6, 0.985, 0.4), (6, 0.99, 0.4), (6, 0.991, 0.4)]
-    assert choose(evidence(rows, n_components=np.array([5, 8, 8, 12]))).point == 2
+    rows = [(6, 0.95, 0.4), (6, 0.98, 0.4), (6, 0.98, 0.4), (6, 0.99, 0.4)]
+    n = np.array([5, 8, 8, 12])
+    assert choose(evidence(rows, spread=0.02, n_components=n)).point == 2
+    assert choose(evidence(rows, spread=0.0, n_components=n)).point == 3
 
 
 def test_stability_that_cuts_without_clusters_have_too_counts_nothing():
@@ -86,13 +103,14 @@ def test_where_nothing_has_two_clusters():
 def test_support_counts_how_often_replicates_say_the_same():
     sure = evidence([(3, 0.8, 0.4), (6, 0.99, 0.4)])
     assert support(sure, 0) == {6: 1.0}
-    # with replicate 0 the finer partition is worse, without it better
-    torn = support(evidence([(3, 0.95, 0.4), (6, 0.99, 0.4)], spread=0.3), 0)
+    # with replicate 0 the second partition is worse, without it better
+    found = evidence([(6, 0.95, 0.4), (3, 0.95, 0.4)], spread=0.05)
+    torn = support(found, 0)
     assert set(torn) == {3, 6}
     assert sum(torn.values()) == pytest.approx(1.0)
-    without = 0.75**4 / (1 - 4 * 0.25**4)  # replicate 0 not drawn, of draws that were not all one
-    assert torn[6] == pytest.approx(without, abs=0.08)
-    assert torn == support(evidence([(3, 0.95, 0.4), (6, 0.99, 0.4)], spread=0.3), 0)
+    without = (0.75**4 - 3 * 0.25**4) / (1 - 4 * 0.25**4)  # draws of one replicate do not count
+    assert torn[3] == pytest.approx(without, abs=0.08)
+    assert torn == support(found, 0)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-#: Scores that differ by less are equal: about the difference between two runs with other seeds.
-TOLERANCE = 0.02
+#: Scores that are below the best by no more standard errors of that difference are equal to it.
+STANDARD_ERRORS = 1.0
 #: A partition is worth more than a cut through data without clusters from this score on.
 LEAST_SCORE = 0.6
 #: At most this share of the cells may be in clusters that are too small.
@@ -121,16 +121,17 @@ def choose(
     evidence: Evidence,
     *,
     drawn: npt.NDArray[np.intp] | None = None,
-    tolerance: float = TOLERANCE,
+    standard_errors: float = STANDARD_ERRORS,
 ) -> Choice:
     """Apply the rule.
 
     Of the points whose n is admissible, with two clusters or more and hardly any cell in small
-    ones, those within the tolerance of the best score are equally stable. Among them the most
-    clusters are taken, because merging stable clusters leaves a stable partition; of the points
-    with as many the least n within the tolerance of the best of them, and there the best score.
-    Where even the best score is low, nothing is better supported than a cut through data without
-    clusters, and the fewest clusters are taken.
+    ones, those are equally stable whose score is below the best by no more than the standard error
+    of that difference (jackknife over replicates). Among them the most clusters are taken, because
+    merging stable clusters leaves a stable partition; of the points with as many the least n that
+    is equally stable as the best of them, and there the best score. Where even the best score is
+    low, nothing is better supported than a cut through data without clusters, and the fewest
+    clusters are taken.
 
     Parameters
     ----------
@@ -138,8 +139,8 @@ def choose(
         The measurements.
     drawn
         Replicates to believe, with repetition; None for each of them once.
-    tolerance
-        How far below the best a score is equal to it.
+    standard_errors
+        How many of them a score may be below the best.
 
     Returns
     -------
@@ -147,26 +148,51 @@ def choose(
         The point.
     """
     replicates = np.arange(evidence.n_replicates) if drawn is None else drawn
-    score = adjusted_score(means_of(evidence.pairs, replicates), evidence.null)
-    eligible = _eligible(evidence, np.isfinite(score))
+    scores = _Scores(evidence, replicates, standard_errors)
+    eligible = _eligible(evidence, np.isfinite(scores.all))
     if not eligible.any():
         return Choice(int(evidence.n_clusters.argmin()), False, np.empty(0, np.int64))
-    best = float(score[eligible].max())
-    near = eligible & (score >= best - tolerance)
-    structured = best >= LEAST_SCORE
-    pool = near if structured else eligible
+    near = scores.equal_to_best(np.flatnonzero(eligible))
+    structured = float(scores.all[near].max()) >= LEAST_SCORE
+    pool = near if structured else np.flatnonzero(eligible)
     count = evidence.n_clusters[pool]
-    wanted = count.max() if structured else count.min()
-    among = np.flatnonzero(pool & (evidence.n_clusters == wanted))
-    point = _of_as_many(among, evidence.n_components, score, tolerance)
-    return Choice(point, structured, np.flatnonzero(near).astype(np.int64))
+    as_many = pool[count == (count.max() if structured else count.min())]
+    good = scores.equal_to_best(as_many)
+    n = evidence.n_components[good]
+    least = good[n == n.min()]
+    return Choice(int(least[scores.all[least].argmax()]), structured, near)
 
 
-def _of_as_many(points: IntArray, n: IntArray, score: FloatArray, tolerance: float) -> int:
-    """Of points with as many clusters the least n that is as good as the best, at its best."""
-    good = points[score[points] >= score[points].max() - tolerance]
-    least = good[n[good] == n[good].min()]
-    return int(least[score[least].argmax()])
+class _Scores:
+    """Scores of all points, and by how much they may differ by chance."""
+
+    def __init__(
+        self, evidence: Evidence, replicates: npt.NDArray[np.intp], standard_errors: float
+    ) -> None:
+        self.all = adjusted_score(means_of(evidence.pairs, replicates), evidence.null)
+        different = np.unique(replicates)
+        # without two replicates there is no agreement to leave one out of
+        left_out = different if different.size > 2 else different[:0]
+        self._without = np.array(
+            [
+                adjusted_score(means_of(evidence.pairs, replicates[replicates != b]), evidence.null)
+                for b in left_out
+            ]
+        )
+        self._standard_errors = standard_errors
+
+    def equal_to_best(self, points: npt.NDArray[np.intp]) -> IntArray:
+        """Return those of some points whose score does not differ from the best of them."""
+        best = points[self.all[points].argmax()]
+        gap = self.all[best] - self.all[points]
+        error = np.zeros(points.size)
+        count = self._without.shape[0]
+        if count:
+            gaps = self._without[:, [best]] - self._without[:, points]
+            squares = np.square(gaps - gaps.mean(axis=0)).sum(axis=0)
+            error = np.sqrt((count - 1) / count * squares)
+        equal: IntArray = points[gap <= self._standard_errors * error].astype(np.int64)
+        return equal
 
 
 def _eligible(evidence: Evidence, scored: BoolArray) -> BoolArray:

@@ -11,7 +11,6 @@ import pandas as pd
 from partwise.workflows.tune_rules import (
     LEAST_SCORE,
     MOST_SMALL,
-    TOLERANCE,
     Choice,
     Evidence,
     choose,
@@ -59,9 +58,9 @@ def rule_in_words(
     best = float(table["score"].iloc[choice.near].max())
     return start + (
         f"Of the settings with at most {MOST_SMALL:.0%} of the cells in small clusters, those "
-        f"whose score is within {TOLERANCE:g} of the best ({best:.2f}) are equally stable; of "
-        "these the most clusters, then the smallest n that is within as much of the best of them, "
-        "then the best score."
+        f"whose score is below the best ({best:.2f}) by no more than the standard error of that "
+        "difference are equally stable; of these the most clusters, of the settings with as many "
+        "the smallest n that is as stable as the best of them, and there the best score."
     )
 
 
@@ -83,7 +82,7 @@ def would_change(
     tell(choose(replace(evidence, admissible=everything)).point, "if every n were admitted")
     small = np.zeros_like(evidence.share_small)
     tell(choose(replace(evidence, share_small=small)).point, "if small clusters were allowed")
-    tell(choose(evidence, tolerance=2 * TOLERANCE).point, f"with a tolerance of {2 * TOLERANCE:g}")
+    tell(choose(evidence, standard_errors=2.0).point, "within two standard errors")
     row = table.iloc[choice.point]
     values = np.unique(table["resolution"])
     edge = {values[0]: "smallest", values[-1]: "largest"}.get(row["resolution"])
