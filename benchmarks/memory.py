@@ -121,7 +121,7 @@ def main() -> None:
             estimate = plan["estimated_seconds"]
             for stage in record["stages"]:
                 wall, cpu = stage["wall_seconds"], stage["cpu_seconds"]
-                expected = estimate.get(stage["name"], "-")
+                expected = [v for k, v in estimate.items() if stage["name"] in k.split()] or "-"
                 print(
                     f"  {stage['name']:10s} {wall:8.2f} s, {cpu:8.2f} s CPU, estimated {expected}"
                 )

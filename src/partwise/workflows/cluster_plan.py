@@ -32,15 +32,13 @@ _SAMPLED = (8, 8192, 65536)  # the first steps of a fit: one row in so many, wit
 _CONTROL, _CONTROL_WIDE, _WIDE = 50_000, 20_000, 16  # cells of the control, by features
 _FEWEST_NEIGHBORS = 5
 
-#: Seconds of CPU, by what they grow with; see docs/decisions/026-resume-and-memory.md.
-_READ_BYTE, _READ_VALUE, _FIT_VALUE, _LINK, _CELL, _REPORT_SECONDS = (
-    1.2e-8,
-    1.5e-8,
-    4.0e-8,
-    2.5e-7,
-    2.0e-6,
-    3.0,
-)
+#: Seconds of CPU: per byte of the table; per value of a fit, with a share that does not grow with
+#: the features; per cell and axis, per neighbour and per visited link of a graph; per cell and
+#: column that is written. `benchmarks/memory.py --times` shows them beside those of a run.
+_BYTE, _VALUE, _VALUES_MORE = 9e-9, 8.6e-9, 75
+_AXIS, _NEIGHBOR, _LINK, _VISITED = 0.93e-6, 3.6e-8, 1.55e-7, 10_000_000
+_NICHE, _WRITTEN = 4.4e-7, 9e-8
+_ALONE, _SHARED = 0.3, 0.45  # seconds of wall per second of CPU: on one thread, and shared
 
 
 def plan_cluster(input: str | os.PathLike[str], *, options: ClusterOptions) -> Plan:
@@ -182,19 +180,25 @@ def estimate_seconds(shape: Shape, options: ClusterOptions) -> dict[str, float]:
     n, p = _cells(shape, options), shape.n_features
     settings = _settings(options)
     counts = {setting.n_components for setting in settings}
-    links = sum(n * min(setting.n_neighbors, n) for setting in settings)
     control = min(n, _CONTROL if p <= _WIDE else _CONTROL_WIDE)
-    threads = resolve_threads(options.threads)
-    wall = 0.4 + 0.6 / threads  # not all of the work is shared
+    most = max(counts)
     cpu = {
-        "read": _READ_BYTE * shape.n_bytes + _READ_VALUE * shape.n_rows * p,
-        "factorize": 0.3 + sum(_FIT_VALUE * n * p * c for c in counts),
-        "cluster": _LINK * links + _CELL * n * len(settings),
-        "control": (_LINK * options.n_neighbors + _CELL) * control,
-        "write": _READ_BYTE * n * 25 * (max(counts) + 4),
-        "report": _REPORT_SECONDS,
+        "start and read": 1.5 + _BYTE * shape.n_bytes,
+        "factorize": sum(0.3 + _VALUE * n * c * (p + _VALUES_MORE) for c in counts),
+        "cluster": sum(_clustering(n, s.n_neighbors, s.n_components) for s in settings),
+        "control": _clustering(control, settings[0].n_neighbors, min(p, 50)),
+        "niches": 0.2 + _NICHE * min(n, _CONTROL) * min(most, _WIDE) ** 2,
+        "write and report": 2.0 + _WRITTEN * n * (most + shape.n_ids + 1),
     }
+    wall = _ALONE + _SHARED / resolve_threads(options.threads)
     return {stage: seconds * wall for stage, seconds in cpu.items()}
+
+
+def _clustering(n: int, k: int, n_axes: int) -> float:
+    """Seconds of CPU to find k neighbours of n cells and to cut the graph, from several starts."""
+    links = max(1.2 * n * min(k, n), 1.0)
+    starts = max(1, min(10, int(_VISITED / links)))
+    return 0.4 + n * (_AXIS * n_axes + _NEIGHBOR * k) + _LINK * links * starts
 
 
 def _links_bytes(n: int, k: int) -> int:
