@@ -20,7 +20,7 @@ GRIDS = {
     "default": TuneGrid(),
     "large": LARGE,
     "one n": TuneGrid((8,), (10, 20, 30), (0.05, 0.1, 0.2, 0.3)),
-    "one k": TuneGrid((5, 8, 10), (15,), (0.1, 0.3, 0.5)),
+    "one k": TuneGrid((5, 8), (15,), (0.1, 0.3)),
     "one r": TuneGrid((5, 8, 10), (10, 20), (0.1,)),
     "many r": TuneGrid((5, 8), (10, 15), tuple(np.round(np.linspace(0.05, 1, 20), 2))),
     "many rows": TuneGrid(tuple(range(3, 15)), tuple(range(10, 100, 5)), (0.1, 0.2)),
@@ -67,7 +67,7 @@ def shown(figure):
     return [axes for axes in figure.axes if axes.get_title(loc="left")]
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", ["one", "default", "large", "many r", "many rows"])
 def test_grid(name):
     grid = GRIDS[name]
     table = fabricated_grid(grid)
