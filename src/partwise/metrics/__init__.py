@@ -10,6 +10,13 @@ from partwise.metrics.groups import (
     compare_fractions,
     permutation_test,
 )
+from partwise.metrics.partitions import (
+    conductance,
+    group_entropy,
+    modularity,
+    share_in_small,
+    silhouettes,
+)
 from partwise.metrics.spectrum import Spectrum, permutation_spectrum
 from partwise.metrics.stability import (
     co_assignment,
@@ -29,13 +36,18 @@ __all__ = [
     "benjamini_hochberg",
     "co_assignment",
     "compare_fractions",
+    "conductance",
     "contingency",
     "cophenetic_correlation",
     "dispersion",
+    "group_entropy",
     "matched_cosine",
     "mean_matched_cosine",
+    "modularity",
     "normalized_mutual_information",
     "permutation_spectrum",
     "permutation_test",
+    "share_in_small",
+    "silhouettes",
     "variance_spectrum",
 ]
