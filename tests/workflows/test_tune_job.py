@@ -18,6 +18,7 @@ from partwise.exceptions import DataError, UsageError
 from partwise.figures import message_figure
 from partwise.io import open_table
 from partwise.workflows import TuneOptions, simulate, tune
+from partwise.workflows.cells import open_either
 from partwise.workflows.cells_options import CellOptions
 from partwise.workflows.cluster_options import ClusterOptions
 from partwise.workflows.options import command_line, specs
@@ -178,7 +179,9 @@ def test_after_an_end_in_the_middle_the_same_bytes(run, table, tmp_path, monkeyp
         Checkpoint, "put", lambda self, key, a: (put(self, key, a), later.append(key))
     )
     # the rest with other threads and chunks, and from disk
-    monkeypatch.setitem(open_table.__kwdefaults__, "memory_limit", 0)
+    monkeypatch.setitem(open_either.__kwdefaults__, "memory_limit", 0)
+    with open_either(table, TuneOptions()) as opened:
+        assert not opened.in_memory
     again = tune(
         table, **SMALL, n_cells=400, output_dir=tmp_path, resume=True, threads=3, chunksize=50
     )
