@@ -105,6 +105,16 @@ def test_a_table_without_fields_of_view_is_refused(run, frame, tmp_path):
     path = _saved(frame.rename(columns={"fov": "image"}), tmp_path)
     with pytest.raises(DataError, match="column 'fov' not found"):
         run(path, id_columns=("image", "label", "cell_meta_cluster"), normalize_by_fov=True)
+    named = run(
+        path,
+        id_columns=("label", "cell_meta_cluster"),
+        features=tuple(frame.columns[3:9]),
+        fov_column="image",
+        normalize_by_fov=True,
+    )
+    usual = run(_saved(frame, tmp_path), features=tuple(frame.columns[3:9]), normalize_by_fov=True)
+    np.testing.assert_array_equal(named.rows.clustering.labels, usual.rows.clustering.labels)
+    assert named.model.preparation_[0]["column"] == "image"
 
 
 def test_few_cells_in_a_field_of_view_are_told(run, frame, tmp_path):
@@ -197,6 +207,7 @@ def test_means_are_those_of_all_cells_also_of_a_sample(frame, tmp_path):
         ({"subsample": "fov", "subsample_fraction": 1.5}, "from 0 to 1"),
         ({"subsample": "fov", "subsample_fraction": 0.0}, "above 0"),
         ({"subsample": ""}, "name of a column"),
+        ({"normalize_by_fov": True, "fov_column": "none"}, "says there are none"),
     ],
 )
 def test_options_that_cannot_be_used(options, text):

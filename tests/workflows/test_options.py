@@ -7,6 +7,24 @@ from partwise.workflows.cluster_options import ClusterOptions
 from partwise.workflows.options import command_line, specs
 
 CHANGED = {
+    "coordinates": ("x pos", "y pos"),
+    "type_column": "cell type",
+    "fov_column": "image",
+    "neighborhood": "knn",
+    "radius": 12.5,
+    "nearest": 7,
+    "hops": 3,
+    "kernel": "gaussian",
+    "bandwidth": 4.5,
+    "include_self": True,
+    "counts": True,
+    "model": "old results",
+    "min_coverage": 0.5,
+    "allow": True,
+    "compare": "group",
+    "by": "patient",
+    "maps": 3,
+    "map_fovs": ("FOV 1", "FOV 2"),
     "id_columns": ("fov", "cell, id"),
     "features": ("CD*", "Ki 67"),
     "subsample": "patient 1",
@@ -54,12 +72,32 @@ def test_defaults_are_not_repeated():
     )
 
 
+#: What an option needs beside it.
+NEEDS = {
+    "compare": ("by",),
+    "by": ("compare",),
+    "min_coverage": ("model",),
+    "allow": ("model",),
+    "nearest": ("neighborhood",),
+    "hops": ("neighborhood",),
+    "bandwidth": ("kernel",),
+}
+#: What cannot stand beside others.
+ALONE = ("map_fovs", "radius", "hops")
 REPEATED = [spec.name for spec in specs(ClusterOptions) if spec.matters != "once"]
 
 
-@pytest.mark.parametrize("names", [[name] for name in REPEATED] + [REPEATED], ids=str)
+@pytest.mark.parametrize(
+    "names",
+    [[name, *NEEDS.get(name, ())] for name in REPEATED]
+    + [[name for name in REPEATED if name not in ALONE]],
+    ids=str,
+)
 def test_the_command_line_gives_the_same_options_back(names):
-    options = ClusterOptions(**{name: CHANGED[name] for name in names})
+    values = {name: CHANGED[name] for name in names}
+    if "hops" in names:
+        values["neighborhood"] = "hops"
+    options = ClusterOptions(**values)
     words = shlex.split(command_line("partwise cluster", "a b.csv", options))
     context = command.make_context("cluster", words[2:])
     values = {spec.name: context.params[spec.name] for spec in specs(ClusterOptions)}

@@ -15,6 +15,7 @@ __all__ = [
     "METRICS",
     "SAMPLE_SHARE",
     "SMALL",
+    "check_fovs",
     "check_sample",
     "check_small",
     "color_by_option",
@@ -188,6 +189,14 @@ def check_small(options: Any) -> None:
     check_choice("small", options.small, SMALL)
     if options.min_cluster_size is not None:
         least_cells(options.min_cluster_size, 1)
+
+
+def check_fovs(options: Any) -> None:
+    """Raise `UsageError` where values are to be normalised by fields of view that are not there."""
+    if options.normalize_by_fov and options.fov_column == "none":
+        raise UsageError(
+            "normalize_by_fov needs fields of view, but --fov none says there are none"
+        )
 
 
 def check_sample(options: Any) -> None:

@@ -11,6 +11,7 @@ from partwise.workflows.cells_options import CellOptions
 from partwise.workflows.cluster_extra_options import (
     METRICS,
     SAMPLE_SHARE,
+    check_fovs,
     check_sample,
     check_small,
     color_by_option,
@@ -272,6 +273,7 @@ class ClusterOptions(CellOptions):
             check_choice("format", name, FORMATS)
         self.check_cells()
         check_sample(self)
+        check_fovs(self)
         check_choice("metric", self.metric, METRICS)
         check_small(self)
         if self.model is not None:
@@ -288,7 +290,7 @@ class ClusterOptions(CellOptions):
     @property
     def metadata(self) -> tuple[str, ...]:
         """Columns that describe cells and are named by an option."""
-        fov = "fov" if self.normalize_by_fov else None
+        fov = (self.fov_column or "fov") if self.normalize_by_fov else None
         named = [self.subsample, fov, self.compare, self.by, *self.color_by]
         return tuple(dict.fromkeys(name for name in named if name is not None))
 

@@ -43,6 +43,12 @@ Codes = npt.NDArray[np.int64]
 
 #: The column that names the field of view of a cell.
 FOV_COLUMN = "fov"
+#: Measured in docs/decisions/024: fields that hold few niches each lose them.
+_TRUE_DIFFERENCES = (
+    "normalize_by_fov takes away all differences between fields of view, true ones too: it suits "
+    "fields of view that hold all kinds of neighbourhood each, and spoils the clusters where they "
+    "hold few"
+)
 #: Fewer cells than this give a mean that says little.
 _FEW_CELLS = 30
 
@@ -132,10 +138,11 @@ def prepare_cells(table: Table, options: ClusterOptions) -> tuple[Table, Prepara
     strata, steps, notes = None, [], []
     codes = means = None
     if options.normalize_by_fov:
-        codes, names = fovs_of(table.ids)
+        fov = options.fov_column or FOV_COLUMN
+        codes, names = fovs_of(table.ids, fov)
         means = group_means(table.matrix, codes, len(names))
-        steps = [{"step": "normalize_by_fov", "column": FOV_COLUMN}]
-        notes = _uncertain_means(codes, names)
+        steps = [{"step": "normalize_by_fov", "column": fov}]
+        notes = [_TRUE_DIFFERENCES, *_uncertain_means(codes, names)]
     share = options.sample_share
     if share is not None:
         plain = pd.Series(np.zeros(n, np.int8), name="the table")  # one stratum
@@ -149,13 +156,15 @@ def prepare_cells(table: Table, options: ClusterOptions) -> tuple[Table, Prepara
     return table, Preparation(n, strata, steps, tuple(notes))
 
 
-def normalize_by_fov(table: Table) -> Table:
+def normalize_by_fov(table: Table, *, column: str = FOV_COLUMN) -> Table:
     """Divide each feature by its mean in the field of view, as `prepare_cells` does.
 
     Parameters
     ----------
     table
-        n x p, with a column `fov` among its identifiers.
+        n x p.
+    column
+        The identifier column that names the field of view of a cell.
 
     Returns
     -------
@@ -167,12 +176,12 @@ def normalize_by_fov(table: Table) -> Table:
     DataError
         If there is no such column, or a cell has no field of view.
     """
-    codes, names = fovs_of(table.ids)
+    codes, names = fovs_of(table.ids, column)
     means = group_means(table.matrix, codes, len(names))
     return dataclasses.replace(table, matrix=divide_by_group(table.matrix, codes, means))
 
 
-def fovs_of(ids: pd.DataFrame) -> tuple[Codes, list[str]]:
+def fovs_of(ids: pd.DataFrame, column: str = FOV_COLUMN) -> tuple[Codes, list[str]]:
     """Return the field of view of each cell as a number, and the names.
 
     Raises
@@ -180,16 +189,16 @@ def fovs_of(ids: pd.DataFrame) -> tuple[Codes, list[str]]:
     DataError
         If there is no such column, or a cell has no field of view: its mean is not defined.
     """
-    if FOV_COLUMN not in ids:
+    if column not in ids:
         raise DataError(
-            f"normalising by field of view needs a column {FOV_COLUMN!r}; there are: "
+            f"normalising by field of view needs a column {column!r}; there are: "
             f"{', '.join(map(str, ids.columns))}"
         )
-    codes, names = strata_of(ids[FOV_COLUMN])
+    codes, names = strata_of(ids[column])
     if "" in names:
         row = int(np.flatnonzero(codes == names.index(""))[0])
         raise DataError(
-            f"row {row + 1} has no field of view (column {FOV_COLUMN!r} is empty), so there is no "
+            f"row {row + 1} has no field of view (column {column!r} is empty), so there is no "
             "mean to divide it by; fill it in, leave the row out, or leave out --normalize-by-fov"
         )
     return codes, names
