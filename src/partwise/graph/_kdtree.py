@@ -14,6 +14,7 @@ function of the data alone, whatever the tree, the method or the thread.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,15 @@ from partwise.graph._jit import inline, jit
 from partwise.graph._lanes import add_square_difference, add_square_gap, first_bit, not_above
 from partwise.graph._lists import offer
 from partwise.kernels._simd import LANE, load, splat, store
+from partwise.utils.threads import run_tasks
 
 __all__ = ["LANE", "KDTree", "build_tree", "query_leaves"]
 
 _LANES = (0,)
 #: Children that can wait for their turn: at most sixteen per level, and levels are few.
 _STACK = 16 * 16
+#: Leaves of a subtree that one task sorts.
+_SUBTREE = 2**12
 
 
 @dataclass(frozen=True)
@@ -115,19 +119,27 @@ def _widest_axis(X: npt.NDArray[Any], order: npt.NDArray[np.int32], start: int, 
 
 
 @jit
-def _sort_points(X: npt.NDArray[Any], order: npt.NDArray[np.int32]) -> None:
-    """Order the points so that each group of each level is compact.
+def _sort_points(
+    X: npt.NDArray[Any], order: npt.NDArray[np.int32], first: int, count: int, least: int
+) -> npt.NDArray[np.int64]:
+    """Order the points of some leaves so that each group of each level is compact.
 
-    A range of leaves is cut at a power of two, so that groups are whole subtrees.
+    A range of leaves is cut at a power of two, so that groups are whole subtrees. Ranges of at most
+    `least` leaves are not cut further but returned: first leaf and number of leaves.
     """
     n = X.shape[0]
-    pending = np.empty((128, 2), np.int64)  # first leaf and number of leaves
-    pending[0, 0], pending[0, 1] = 0, (n + LANE - 1) // LANE
+    pending = np.empty((128, 2), np.int64)
+    pending[0, 0], pending[0, 1] = first, count
     depth = 1
+    left = np.empty((2 * (count // max(1, least)) + 2, 2), np.int64)
+    n_left = 0
     while depth > 0:
         depth -= 1
         first, count = pending[depth, 0], pending[depth, 1]
-        if count == 1:
+        if count <= least:
+            if count > 1:
+                left[n_left, 0], left[n_left, 1] = first, count
+                n_left += 1
             continue
         half = 1
         while 2 * half < count:
@@ -138,6 +150,7 @@ def _sort_points(X: npt.NDArray[Any], order: npt.NDArray[np.int32]) -> None:
         pending[depth, 0], pending[depth, 1] = first + half, count - half
         pending[depth + 1, 0], pending[depth + 1, 1] = first, half
         depth += 2
+    return left[:n_left].copy()
 
 
 @jit
@@ -166,12 +179,14 @@ def _fill_leaves(
             boxes[i // LANE, d, 1, i % LANE] = high
 
 
-def build_tree(X: npt.NDArray[Any]) -> KDTree:
+def build_tree(X: npt.NDArray[Any], n_threads: int = 1) -> KDTree:
     """Build the tree of at least one point; X is C-contiguous, float32 or float64, n x p."""
     n, p = X.shape
     n_leaves = -(-n // LANE)
     order = np.arange(n, dtype=np.int32)
-    _sort_points(X, order)
+    subtrees = _sort_points(X, order, 0, n_leaves, _SUBTREE)
+    sort = partial(_sort_points, X, order)
+    run_tasks(n_threads, [partial(sort, int(first), int(m), 1) for first, m in subtrees])
     points = np.empty((n_leaves, p, LANE), dtype=X.dtype)
     rows = np.empty((n_leaves, LANE), dtype=np.int32)
     level = _empty_boxes(n_leaves, p, X.dtype)

@@ -106,7 +106,7 @@ def neighbors(
         raise DataError("neighbours need at least one column")
     else:
         if method in ("auto", "kd-tree"):
-            tree = _kdtree.build_tree(points)
+            tree = _kdtree.build_tree(points, threads)
         if method == "auto":
             method = _choose(tree, k)
         if method == "kd-tree":
