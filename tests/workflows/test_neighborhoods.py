@@ -384,3 +384,12 @@ def test_new_cells_without_a_type_of_the_model_are_assigned(tissue, tmp_path):
     found = cluster(tmp_path / "b.csv", model=str(tmp_path / "a"), output_dir=tmp_path / "b")
     assert found.coverage.missing == ()
     assert any("no cell is of the type 'Type 11'" in text for text in found.warnings)
+
+
+def test_files_that_hold_no_cells_say_why(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(3))
+    with pytest.raises(DataError, match="no named columns; save the cells as CSV"):
+        neighborhoods(tmp_path / "a.npy", output_dir=tmp_path / "out")
+    (tmp_path / "b.h5ad").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 500)
+    with pytest.raises(DataError, match="damaged or cut off"):
+        neighborhoods(tmp_path / "b.h5ad", output_dir=tmp_path / "out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,11 +72,17 @@ def peek(path: Path, *, wanted: tuple[str, ...] = ()) -> Peek | None:
 
 def _text(path: Path, wanted: tuple[str, ...]) -> Peek:
     from partwise.io.sniff import open_records, sniff
+    from partwise.io.text import damage_text
 
-    dialect = sniff(path, wanted)
+    try:
+        dialect = sniff(path, wanted)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:
+        raise DataError(damage_text(error), path=path) from error
     try:
         records = [cells for _, cells, _ in itertools.islice(open_records(path, dialect), _ROWS)]
-    except (UnicodeDecodeError, OSError):
+    except (ValueError, OSError, csv.Error):
         records = []  # the reader says what is wrong, and where
     width = len(dialect.header)
     rows = pd.DataFrame([cells for cells in records if len(cells) == width], columns=range(width))

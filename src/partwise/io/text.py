@@ -27,7 +27,7 @@ from partwise.io.request import Parsed, Request
 from partwise.io.sniff import Dialect, decimal_comma, open_bytes, sniff
 from partwise.io.spool import Spool
 
-__all__ = ["read_text"]
+__all__ = ["damage_text", "read_text"]
 
 _BLOCK = 2**19
 _LARGEST_BLOCK = 2**26
@@ -78,7 +78,7 @@ def read_text(request: Request, block_bytes: int | None = None) -> Parsed:
     except (FileNotFoundError, PermissionError):
         raise
     except OSError as error:
-        raise DataError(_damage_text(error), path=path) from error
+        raise DataError(damage_text(error), path=path) from error
     ids, notes = _identified(reader, dialect)
     notes = [*dialect.notes, *columns.notes, *notes, *reader.check.notes(columns.feature_names)]
     return Parsed(ids, columns.feature_names, reader.finish(), notes, columns.coordinates)
@@ -151,7 +151,8 @@ def _other_encoding(path: Path, dialect: Dialect, chunk: bytes) -> Dialect:
     return dataclasses.replace(dialect, encoding=name, notes=(*kept, encoding_note(name)))
 
 
-def _damage_text(error: OSError) -> str:
+def damage_text(error: OSError) -> str:
+    """Say what is wrong with a file that cannot be read to its end."""
     text = str(error)
     if "runcated" in text:
         return (

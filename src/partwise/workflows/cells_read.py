@@ -17,6 +17,7 @@ from partwise.graph.spatial import sorted_names
 from partwise.io import Table, open_table
 from partwise.io.columns import DEFAULT_ID_COLUMNS, shown
 from partwise.io.identifiers import duplicate_text, find_duplicate
+from partwise.io.opening import kind_of
 from partwise.io.peek import Peek, peek
 from partwise.io.positions import SPATIAL, known_coordinates, numbers_of
 from partwise.workflows.cells_options import NO_FOV, CellOptions
@@ -94,6 +95,8 @@ def read_cells(
     path = Path(path)
     found = peek(path, wanted=wanted_names(options)) if found is None else found
     if found is None:
+        if kind_of(path) in ("h5ad", "zarr"):
+            open_table(path, features=()).close()  # says what is wrong with it
         raise DataError("this kind of file has no named columns; save the cells as CSV", path=path)
     axes, fov, of_type = _columns(path, found, options)
     label = [_LABEL] if _LABEL in found.names else []
