@@ -95,8 +95,8 @@ def memory_option() -> Any:
         None,
         "--memory",
         kind=str,
-        help="Memory that the run may take, such as 4GB: values that do not fit are read from disk; "
-        "a run that would need more is refused before it starts.",
+        help="Memory that the run may take, such as 4GB: values that do not fit are read from "
+        "disk; a run that would need more is refused before it starts.",
         section=_RUN,
         matters="run",
         shown_default="what it needs",
