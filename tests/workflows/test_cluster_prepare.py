@@ -167,20 +167,19 @@ def test_a_plain_sample(run, small_table):
 
 
 def test_a_sample_from_disk_is_the_same(run, frame, tmp_path, monkeypatch):
-    from partwise.io import opening
     from partwise.workflows import sampling
 
     path = _saved(frame, tmp_path)
     options = {"subsample": "fov", "subsample_fraction": 0.3, "normalize_by_fov": True}
     result = run(path, features=tuple(frame.columns[3:9]), **options)
-    real = opening.open_table
+    real = cluster_job.open_either
 
     def on_disk(*args, **kwargs):
-        table = real(*args, memory_limit=0, **kwargs)
+        table = real(*args, **{**kwargs, "memory_limit": 0})
         assert not table.in_memory
         return table
 
-    monkeypatch.setattr(cluster_job, "open_table", on_disk)
+    monkeypatch.setattr(cluster_job, "open_either", on_disk)
     for limit in (sampling.MEMORY_LIMIT, 0):
         monkeypatch.setitem(sampling.take_rows.__kwdefaults__, "memory_limit", limit)
         same = run(path, features=tuple(frame.columns[3:9]), **options)

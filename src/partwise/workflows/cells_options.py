@@ -176,6 +176,8 @@ class CellOptions:
 def counting_flags(options: CellOptions) -> list[str]:
     """Return the flags given that have a meaning only when neighbours are counted."""
     names = {field.name for field in dataclasses.fields(CellOptions)} - {"coordinates"}
+    if getattr(options, "normalize_by_fov", False):
+        names -= {"fov_column"}  # the fields of view that values are normalised by
     return [
         spec.flags[-1]
         for spec in specs(type(options))
