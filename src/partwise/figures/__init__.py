@@ -5,6 +5,7 @@ from __future__ import annotations
 from partwise.figures.assignment import assignment_confidence, cluster_shares
 from partwise.figures.clusters import agreement_heatmap, cluster_sizes, embedding
 from partwise.figures.composition import composition
+from partwise.figures.confidence import cluster_confidence
 from partwise.figures.consensus import (
     clustergram,
     overdispersion,
@@ -47,7 +48,7 @@ from partwise.figures.style import (
     render,
 )
 from partwise.figures.tissue import TissuePanel, cluster_places, tissue_maps
-from partwise.figures.tune import cluster_confidence, resolution_ranges, tuning_grid
+from partwise.figures.tune import resolution_ranges, tuning_grid
 from partwise.figures.variance import variance_curve
 
 __all__ = [

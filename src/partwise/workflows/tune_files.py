@@ -84,8 +84,24 @@ def write_tables(found: TuneFindings, folder: RunFolder) -> dict[str, tuple[str,
     dict
         Kind -> (file name, what it holds).
     """
+    stem, tables = found.table.name, _tables(found)
+    written = {kind: (name, what) for kind, (name, _, what) in tables.items()}
+    for name, frame, _ in tables.values():
+        write_csv(folder.path(name), dict(frame.items()))
+    written["cells"] = (
+        f"{stem}_tune_cells.csv",
+        "cluster and confidence of each sampled cell at the recommended setting",
+    )
+    _write_cells(found, folder, written["cells"][0])
+    written["text"] = (f"{stem}_tuning_report.txt", "the recommendation and its reasons, as text")
+    write_text(folder.path(written["text"][0]), text_report(found))
+    return written
+
+
+def _tables(found: TuneFindings) -> dict[str, tuple[str, pd.DataFrame, str]]:
+    """Return kind -> (file name, the table, what it holds)."""
     stem, grid = found.table.name, found.result.grid
-    tables: dict[str, tuple[str, pd.DataFrame, str]] = {
+    tables = {
         "reconstruction": (
             f"{stem}_nmf_reconstruction.csv",
             found.result.components[["n_components", "reconstruction_error"]],
@@ -124,17 +140,7 @@ def write_tables(found: TuneFindings, folder: RunFolder) -> dict[str, tuple[str,
             found.tree,
             "from which cluster of the next lower resolution each one comes",
         )
-    written = {kind: (name, what) for kind, (name, _, what) in tables.items()}
-    for name, frame, _ in tables.values():
-        write_csv(folder.path(name), dict(frame.items()))
-    written["cells"] = (
-        f"{stem}_tune_cells.csv",
-        "cluster and confidence of each sampled cell at the recommended setting",
-    )
-    _write_cells(found, folder, written["cells"][0])
-    written["text"] = (f"{stem}_tuning_report.txt", "the recommendation and its reasons, as text")
-    write_text(folder.path(written["text"][0]), text_report(found))
-    return written
+    return tables
 
 
 def _write_cells(found: TuneFindings, folder: RunFolder, name: str) -> None:

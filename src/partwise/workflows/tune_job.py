@@ -17,7 +17,7 @@ from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.cells import open_either, resolved_of
-from partwise.workflows.checkpoint import Checkpoint, open_checkpoint
+from partwise.workflows.checkpoint import open_checkpoint
 from partwise.workflows.clock import Clock
 from partwise.workflows.cluster_extra_options import least_cells
 from partwise.workflows.cluster_prepare import normalize_by_fov
@@ -183,7 +183,8 @@ def tune(
             resume=options.resume,
             progress=clock.progress,
         ) as store:
-            found = _find(input, options, folder, clock, store)
+            table, sample = _draw(input, options, folder, clock)
+            found = _find(input, table, sample, options, clock, Remembering(store))
             outputs = _write(found, folder, clock, command)
     return TuneRun(
         input=Path(input),
@@ -198,15 +199,10 @@ def tune(
     )
 
 
-def _find(
-    input: str | os.PathLike[str],
-    options: TuneOptions,
-    folder: RunFolder,
-    clock: Clock,
-    store: Checkpoint,
-) -> TuneFindings:
-    """Read, draw the sample, and measure."""
-    n_threads = clock.record.n_threads
+def _draw(
+    input: str | os.PathLike[str], options: TuneOptions, folder: RunFolder, clock: Clock
+) -> tuple[Table, CellSample]:
+    """Read the table, and draw the sample; the table is closed then."""
     with clock.stage("read"):
         table = open_either(
             input,
@@ -214,7 +210,7 @@ def _find(
             metadata=options.metadata,
             spool_dir=folder.staging,
             chunk_rows=options.chunksize,
-            n_threads=n_threads,
+            n_threads=clock.record.n_threads,
             progress=clock.progress,
         )
     with table:
@@ -223,9 +219,19 @@ def _find(
             values = normalize_by_fov(table) if options.normalize_by_fov else table
             sample = sample_cells(values, options.n_cells, by=by, seed=options.seed)
     check_size(sample, options)
+    return table, sample
+
+
+def _find(
+    input: str | os.PathLike[str],
+    table: Table,
+    sample: CellSample,
+    options: TuneOptions,
+    clock: Clock,
+    store: Remembering,
+) -> TuneFindings:
+    """Measure every setting on the sample."""
     least = least_cells(options.min_cluster_size, len(sample.rows))
-    told = [*table.notes, *advice_before(sample, options, least)]
-    remembering = Remembering(store)
     with clock.stage("settings"), warnings.catch_warnings():
         # what fits warn of is among the advice
         warnings.simplefilter("ignore")
@@ -235,28 +241,34 @@ def _find(
             fov=_codes(sample, _fov_column(table)),
             batch=_codes(sample, options.batch),
             seed=options.seed,
-            n_threads=n_threads,
+            n_threads=clock.record.n_threads,
             progress=clock.progress,
             n_replicates=options.n_replicates,
             min_cluster_size=least,
-            store=remembering,
+            store=store,
         )
-    warn_of(clock, [*told, *result.recommendation.advice])
-    used = dataclasses.asdict(dataclasses.replace(options, resume=False)) | resolved_of(table)
-    used["id_columns"] = [str(name) for name in table.ids.columns]
-    used["features"] = list(options.features) or "all but the id columns"
-    used["threads"], used["min_cluster_size"] = n_threads, least
+    advice = [*table.notes, *advice_before(sample, options, least), *result.recommendation.advice]
+    warn_of(clock, advice)
     return TuneFindings(
         table=table,
         options=options,
         sample=sample,
         result=result,
-        tree=_tree(result, options, remembering),
+        tree=_tree(result, options, store),
         command=recommended_command(os.fspath(input), table, options, result),
         warnings=tuple(clock.record.warnings),
-        parameters=used,
+        parameters=_resolved(table, options, least, clock),
         seconds=clock.seconds,
     )
+
+
+def _resolved(table: Table, options: TuneOptions, least: int, clock: Clock) -> dict[str, Any]:
+    """Return every option with the value that was used."""
+    used = dataclasses.asdict(dataclasses.replace(options, resume=False)) | resolved_of(table)
+    used["id_columns"] = [str(name) for name in table.ids.columns]
+    used["features"] = list(options.features) or "all but the id columns"
+    used["threads"], used["min_cluster_size"] = clock.record.n_threads, least
+    return used
 
 
 def _tree(
