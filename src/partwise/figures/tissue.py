@@ -88,7 +88,7 @@ def tissue_maps(
     >>> from partwise.figures import TissuePanel, tissue_maps
     >>> xy = np.random.default_rng(0).random((50, 2))
     >>> panel = TissuePanel("FOV 1", "", xy, np.zeros(50, int))
-    >>> tissue_maps([panel]).axes[0].get_title()
+    >>> tissue_maps([panel]).axes[0].get_title(loc="left")
     'FOV 1'
     """
     if not panels:
@@ -136,7 +136,7 @@ def cluster_places(panels: Sequence[tuple[int, TissuePanel]]) -> Figure:
     >>> from partwise.figures import TissuePanel, cluster_places
     >>> xy = np.random.default_rng(0).random((50, 2))
     >>> panel = TissuePanel("FOV 1", "", xy, np.zeros(50, int))
-    >>> cluster_places([(0, panel)]).axes[0].get_title()
+    >>> cluster_places([(0, panel)]).axes[0].get_title(loc="left")
     'Cluster 0'
     """
     if not panels:
@@ -271,8 +271,10 @@ def _as_image(
     on_top: int | None,
 ) -> None:
     """Draw each dot in the colour of the commonest cluster in it."""
-    low, high = box
-    dots = np.maximum(1, np.ceil((high - low) * scale * _DOTS_PER_INCH / 1.5)).astype(np.int64)
+    (low, high), n = box, len(panel.xy)
+    # about three cells to a dot, so that few dots stay empty, but no dot finer than the picture
+    side = max(1.5 / _DOTS_PER_INCH, float(np.sqrt(3.0 * np.prod((high - low) * scale) / n)))
+    dots = np.maximum(1, np.ceil((high - low) * scale / side)).astype(np.int64)
     place = np.minimum(((panel.xy - low) / (high - low) * dots).astype(np.int64), dots - 1)
     dot = place[:, 1] * dots[0] + place[:, 0]
     labels = np.maximum(panel.labels, -1).astype(np.int64) + 1
