@@ -12,6 +12,7 @@ from partwise.exceptions import DataError, UsageError
 from partwise.report import Report
 from partwise.workflows import ClusterOptions, cluster, cluster_job
 from partwise.workflows.cluster_prepare import divide_by_group, group_means
+from plain_report import write_plain
 
 
 class Blocks:
@@ -32,6 +33,7 @@ def run(small_table, tmp_path, monkeypatch):
 
     def job(table=small_table, *, figures=False, **options):
         with monkeypatch.context() as patch:
+            patch.setattr(cluster_job, "write_report", write_plain)
             if not figures:
                 patch.setattr(cluster_job, "build_report", lambda *_: Report("no figures"))
             folder = tmp_path / f"out{next(count)}"

@@ -11,6 +11,7 @@ from partwise.metrics import adjusted_rand
 from partwise.report import Report
 from partwise.workflows import ClusterOptions, cluster, cluster_job, cluster_sweep
 from partwise.workflows.cluster_settings import as_texts, read_settings, resolve_settings
+from plain_report import write_plain
 
 GRID = [(4, 15, 0.1), (4, 8, 0.1), (4, 15, 1.0), (5, 15, 1.0), (5, 8, 1.0)]
 NAMES = ["n4_k15_r0.1", "n4_k8_r0.1", "n4_k15_r1", "n5_k15_r1", "n5_k8_r1"]
@@ -22,6 +23,7 @@ def run(small_table, tmp_path_factory):
 
     def job(*, figures=False, **options):
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cluster_job, "write_report", write_plain)
             if not figures:
                 patch.setattr(cluster_job, "build_report", lambda *_: Report("no figures"))
             return cluster(small_table, output_dir=tmp_path_factory.mktemp("out"), **options)

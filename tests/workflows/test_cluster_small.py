@@ -15,6 +15,7 @@ from partwise.results import Clustering
 from partwise.workflows import ClusterOptions, cluster, cluster_job
 from partwise.workflows.cluster_extra_options import least_cells
 from partwise.workflows.cluster_small import settle_small
+from plain_report import write_plain
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def run(small_table, tmp_path, monkeypatch):
 
     def job(table=small_table, *, figures=False, **options):
         with monkeypatch.context() as patch:
+            patch.setattr(cluster_job, "write_report", write_plain)
             if not figures:
                 patch.setattr(cluster_job, "build_report", lambda *_: Report("no figures"))
             folder = tmp_path / f"out{next(count)}"
@@ -102,7 +104,7 @@ def test_small_clusters_of_a_run(run):
     fine = {"resolution": 2.0}
     found = run(**fine)
     least = int(np.median(found.rows.clustering.sizes))
-    reassigned = run(**fine, min_cluster_size=least, figures=True)
+    reassigned = run(**fine, min_cluster_size=least)
     assert reassigned.rows.clustering.sizes.min() >= least
     assert reassigned.rows.clustering.sizes.sum() == 600
     assert any("went to the nearest" in text for text in reassigned.warnings)

@@ -8,9 +8,11 @@ import pytest
 
 from partwise.report import Report
 from partwise.workflows import cluster, cluster_job
+from plain_report import write_plain
 
 
-def test_file_record_and_report(small_table, tmp_path):
+def test_file_record_and_report(small_table, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster_job, "write_report", write_plain)
     result = cluster(small_table, n_components=3, svd=True, output_dir=tmp_path / "out")
     table = pd.read_csv(result.outputs["svd"])
     assert list(table.columns) == ["component", "singular_value", "share", "cumulative"]
@@ -31,6 +33,7 @@ def test_file_record_and_report(small_table, tmp_path):
 
 @pytest.mark.parametrize("value", [0.0, 2.0])
 def test_values_that_do_not_vary(tmp_path, monkeypatch, value):
+    monkeypatch.setattr(cluster_job, "write_report", write_plain)
     frame = pd.DataFrame({"fov": "F", "label": range(9), "cell_meta_cluster": "a"})
     frame["A"] = frame["B"] = value
     frame.to_csv(tmp_path / "flat.csv", index=False)
