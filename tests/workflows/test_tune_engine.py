@@ -262,3 +262,11 @@ def test_null_is_blind_to_clusters_of_the_same_covariance():
 def test_what_cannot_be_used(wrong, text, table):
     with pytest.raises(UsageError, match=text):
         tune_rows(table[0], GRID, **wrong)
+
+
+def test_a_table_too_small_to_hide_entries():
+    X = np.random.default_rng(0).random((20, 4)).astype(np.float32)
+    found = tune_rows(X, TuneGrid((2,), (3,), (0.5,)), n_replicates=2)
+    assert found.components["held_out_error"].isna().all()
+    assert found.components["singular_value"].notna().all()
+    assert found.labels.shape == (20,)

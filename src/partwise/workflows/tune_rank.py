@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from partwise.factorize.rank import RankSelection, select_rank
+from partwise.factorize.rank import METHODS, RankSelection, select_rank
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,8 @@ __all__ = ["Admissible", "admissible", "pack_rank", "rank_of_rows", "unpack_rank
 #: Rows from which the number of programs is judged.
 _MOST_ROWS = 20_000
 _ROWS = 21
+#: With fewer entries none are hidden: a tenth of them would be too few to predict.
+_FEWEST_ENTRIES = 100
 #: Held-out errors below this share of the error of zeros say which n predicts best.
 _PREDICTS = 0.9
 _TABLES = ("table", "summary", "spectrum")
@@ -55,9 +57,11 @@ def rank_of_rows(
     sample = X[rows]
     most = min(sample.shape)
     ranks = [n for n in n_components if n <= most] or [most]
+    few = sample.shape[0] * sample.shape[1] < _FEWEST_ENTRIES
     return select_rank(
         sample,
         ranks,
+        methods=METHODS[1:] if few else METHODS,
         n_replicates=max(2, n_replicates),
         random_state=seed,
         n_threads=n_threads,

@@ -139,7 +139,7 @@ class Recommendation:
         How it follows from the measurements, in words.
     confidence
         How often the rule comes to the same number of clusters when it sees replicates drawn with
-        replacement, from 0 to 1.
+        replacement, from 0 to 1. 0 where no number of clusters is supported.
     alternatives
         Other settings that the measurements do not exclude, best first: n_components, n_neighbors,
         resolution, n_clusters, score, agreement (adjusted Rand index with the recommended
@@ -186,7 +186,8 @@ class TuneResult:
         together in a replicate), `nearest_cluster`, with which its cells are found together most
         often otherwise, and `nearest_share`, how often.
     confidence
-        Of each row at the recommended point: how often it is with the rest of its cluster.
+        Of each row at the recommended point: how often it is with the rest of its cluster; of rows
+        in no replicate, the mean of their neighbours. NaN for rows of zeros.
     labels
         Of each row at the recommended point; -1 for rows of zeros.
     recommendation
