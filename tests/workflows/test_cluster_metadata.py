@@ -41,6 +41,12 @@ def test_columns_that_name_and_columns_that_measure():
     assert codes.names.tolist() == ["b", "a", "b"]
     assert _column([1, 2, 1]).names.tolist() == ["1", "2", "1"]
     assert _column([None, None]).names.isna().all()
+    label = _column(pd.array([*range(50), None], dtype="Int64"))
+    assert label.names is None
+    assert label.numbers.isna().sum() == 1
+    many = Column.of(pd.Series([f"cell {i}" for i in range(30)]), most=20)
+    assert many.names is None
+    assert many.numbers is None
 
 
 def test_counts_by_value_and_cluster():

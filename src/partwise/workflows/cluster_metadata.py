@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from partwise.workflows.outputs import RunFolder
 
 __all__ = [
+    "MOST_LEVELS",
     "Column",
     "Profiles",
     "advice_on_colors",
@@ -38,8 +39,9 @@ __all__ = [
 
 #: A column of numbers with more values than this is a measurement, not a name.
 _MOST_CODES = 12
+_LOOKED_AT = 10_000
 #: Levels of a column whose composition is shown.
-_MOST_LEVELS = 2_000
+MOST_LEVELS = 2_000
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 #: Cells that are added to each expectation, so that a rare type gives no wild ratio.
 _PSEUDO = 1.0
@@ -81,9 +83,19 @@ class Column:
     names: pd.Series | None
 
     @classmethod
-    def of(cls, column: pd.Series) -> Column:
-        """Tell names from measurements: numbers with more than 12 different values measure."""
+    def of(cls, column: pd.Series, *, most: int | None = None) -> Column:
+        """Tell names from measurements: numbers with more than 12 different values measure.
+
+        A column with more than `most` different values is neither: what they are is not looked at.
+        """
+        numeric = pd.api.types.is_numeric_dtype(column.dtype)
+        # labels and positions of millions of cells are seen to measure without counting them all
+        if numeric and len(pd.unique(column.head(_LOOKED_AT))) > _MOST_CODES:
+            numbers = column.to_numpy(dtype=float, na_value=np.nan)
+            return cls(str(column.name), pd.Series(numbers, name=column.name), None)
         codes, found = pd.factorize(column)
+        if most is not None and len(found) > most:
+            return cls(str(column.name), None, None)
         texts = ["" if pd.isna(value) else str(value).strip() for value in found]
         values = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(float)
         given = np.array([text != "" for text in texts], bool)
@@ -196,7 +208,7 @@ def crosstab(labels: npt.NDArray[np.int32], column: Column) -> pd.DataFrame | No
     if names is None:
         return None
     codes, levels = names.cat.codes.to_numpy(), names.cat.categories
-    if not 1 < len(levels) <= min(_MOST_LEVELS, max(2, len(names) // 2)):
+    if not 1 < len(levels) <= min(MOST_LEVELS, max(2, len(names) // 2)):
         return None
     first = min(0, int(labels.min(initial=0)))
     width = int(labels.max(initial=-1)) + 1 - first
@@ -292,7 +304,7 @@ def advice_on_colors(table: Table, options: ClusterOptions) -> list[str]:
         n = len(column.names.cat.categories)
         if n < 2:
             texts.append(f"color_by: {name!r} has the same value in all cells")
-        elif n > min(_MOST_LEVELS, max(2, len(column.names) // 2)):
+        elif n > min(MOST_LEVELS, max(2, len(column.names) // 2)):
             texts.append(
                 f"color_by: {name!r} has {n:,} different values in {len(column.names):,} cells; it "
                 "is drawn in the embedding, but no composition is"

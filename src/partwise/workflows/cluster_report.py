@@ -24,6 +24,7 @@ from partwise.utils.memory import peak_memory_bytes
 from partwise.workflows.cells import counted_text
 from partwise.workflows.cluster_compare import comparison_sections
 from partwise.workflows.cluster_metadata import (
+    MOST_LEVELS,
     Column,
     crosstab,
     enrichment_figure,
@@ -283,7 +284,8 @@ def _compositions(found: Findings) -> list[Section]:
     for name in found.table.ids.columns:
         if name in found.options.color_by:
             continue  # it has a section of its own
-        counts = crosstab(found.rows.clustering.labels, Column.of(found.table.ids[name]))
+        column = Column.of(found.table.ids[name], most=MOST_LEVELS)
+        counts = crosstab(found.rows.clustering.labels, column)
         if counts is None:
             continue
         # few kinds (cell types) are the parts of a cluster; many places (fields of view) are
