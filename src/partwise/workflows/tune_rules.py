@@ -19,6 +19,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 #: Scores that are below the best by no more standard errors of that difference are equal to it.
 STANDARD_ERRORS = 1.0
+#: Of settings with as many clusters, which are mostly the same ones, fewer programs are worth this.
+AS_GOOD = 0.02
 #: A partition is worth more than a cut through data without clusters from this score on.
 LEAST_SCORE = 0.6
 #: At most this share of the cells may be in clusters that are too small.
@@ -128,9 +130,9 @@ def choose(
     Of the points whose n is admissible, with two clusters or more and hardly any cell in small
     ones, those are equally stable whose score is below the best by no more than the standard error
     of that difference (jackknife over replicates). Among them the most clusters are taken, because
-    merging stable clusters leaves a stable partition; of the points with as many the least n that
-    is equally stable as the best of them, and there the best score. Where even the best score is
-    low, nothing is better supported than a cut through data without clusters, and the fewest
+    merging stable clusters leaves a stable partition; of the points with as many the least n whose
+    score is within 0.02 of the best of them, and there the best score. Where even the best score
+    is low, nothing is better supported than a cut through data without clusters, and the fewest
     clusters are taken.
 
     Parameters
@@ -152,12 +154,13 @@ def choose(
     eligible = _eligible(evidence, np.isfinite(scores.all))
     if not eligible.any():
         return Choice(int(evidence.n_clusters.argmin()), False, np.empty(0, np.int64))
-    near = scores.equal_to_best(np.flatnonzero(eligible))
+    points = np.flatnonzero(eligible)
+    near = scores.equal_to_best(points)
     structured = float(scores.all[near].max()) >= LEAST_SCORE
-    pool = near if structured else np.flatnonzero(eligible)
-    count = evidence.n_clusters[pool]
-    as_many = pool[count == (count.max() if structured else count.min())]
-    good = scores.equal_to_best(as_many)
+    count = evidence.n_clusters
+    taken = count[near].max() if structured else count[points].min()
+    as_many = points[count[points] == taken]
+    good = as_many[scores.all[as_many] >= scores.all[as_many].max() - AS_GOOD]
     n = evidence.n_components[good]
     least = good[n == n.min()]
     return Choice(int(least[scores.all[least].argmax()]), structured, near)

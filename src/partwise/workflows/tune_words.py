@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from partwise.workflows.tune_rules import (
+    AS_GOOD,
     LEAST_SCORE,
     MOST_SMALL,
     Choice,
@@ -60,7 +61,7 @@ def rule_in_words(
         f"Of the settings with at most {MOST_SMALL:.0%} of the cells in small clusters, those "
         f"whose score is below the best ({best:.2f}) by no more than the standard error of that "
         "difference are equally stable; of these the most clusters, of the settings with as many "
-        "the smallest n that is as stable as the best of them, and there the best score."
+        f"the smallest n within {AS_GOOD:g} of the best of them, and there the best score."
     )
 
 
