@@ -215,6 +215,8 @@ def recovery_table(found: dict[str, Any]) -> str:
 def write_page(results: dict[str, Any]) -> None:
     begin, end = "<!-- measured: begin -->\n", "<!-- measured: end -->"
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    if not rest:
+        raise SystemExit(f"{PAGE.name} has no line {begin.strip()!r} after which to write")
     after = rest.partition(end)[2]
     write_text(PAGE, f"{before}{begin}\n{table(results)}\n\n{end}{after}")
 
