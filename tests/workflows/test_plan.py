@@ -1,5 +1,6 @@
 """What a run would do: counted or told by the file, and nothing written."""
 
+import dataclasses
 import gzip
 import json
 
@@ -9,9 +10,19 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
+from partwise.datasets import simulate_tissue
 from partwise.exceptions import DataError, ResourceError, UsageError
 from partwise.io.size import size_of
-from partwise.workflows import cluster, plan_cluster
+from partwise.workflows import (
+    NeighborhoodsOptions,
+    TuneOptions,
+    cluster,
+    neighborhoods,
+    plan_cluster,
+    plan_neighborhoods,
+    plan_tune,
+    tune,
+)
 from partwise.workflows.cluster_options import ClusterOptions
 from partwise.workflows.cluster_plan import estimate_memory, estimate_seconds, memory_for_values
 from partwise.workflows.plan import Shape, parse_bytes, shape_of
@@ -232,11 +243,45 @@ def test_on_the_command_line(partwise, small_table, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("flags", [["--tune"], ["--model", "old"]])
-def test_no_plan_is_made_of_other_work(flags):
+def test_no_plan_is_made_of_new_cells():
+    with pytest.raises(UsageError, match="no plan for --model"):
+        plan_cluster("x.csv", options=ClusterOptions(model="old"))
+
+
+def test_neighborhoods(tmp_path):
+    cells = simulate_tissue(600, n_fovs=3).cells
+    cells.to_csv(tmp_path / "cells.csv", index=False)
+    options = NeighborhoodsOptions(output_dir=tmp_path / "results", formats=("parquet",))
+    plan = plan_neighborhoods(tmp_path / "cells.csv", options=options)
+    assert not (tmp_path / "results").exists()
+    assert (plan.shape.n_rows, plan.shape.n_features) == (600, cells["cell_meta_cluster"].nunique())
+    neighborhoods(tmp_path / "cells.csv", options=options)
+    assert set(plan.files) == {path.name for path in (tmp_path / "results").iterdir()}
+    with pytest.raises(DataError, match="'kind'"):
+        plan_neighborhoods(tmp_path / "cells.csv", options=NeighborhoodsOptions(type_column="kind"))
+
+
+def test_tuning(small_table, tmp_path):
+    settings = {"n_components": (3,), "n_neighbors": (10,), "resolutions": (0.1, 0.5)}
+    options = TuneOptions(output_dir=tmp_path / "results", n_replicates=2, **settings)
+    plan = plan_tune(small_table, options=options)
+    assert not (tmp_path / "results").exists()
+    assert plan.notes[0] == "2 settings on 600 cells"
+    tune(small_table, options=options)
+    assert set(plan.files) == {path.name for path in (tmp_path / "results").iterdir()}
+    more = dataclasses.replace(options, n_neighbors=(10, 30))
+    assert plan_tune(small_table, options=more).total_seconds > plan.total_seconds
+    assert plan_tune(small_table, options=more).peak_memory_bytes > plan.peak_memory_bytes
+
+
+@pytest.mark.parametrize("command", [["tune"], ["cluster", "--tune"], ["neighborhoods"]])
+def test_every_command_shows_its_plan(small_table, tmp_path, monkeypatch, command):
     from click.testing import CliRunner
 
-    from partwise.cli.cluster import cluster as command
+    from partwise.cli.app import app
 
-    done = CliRunner().invoke(command, ["x.csv", "--dry-run", *flags])
-    assert isinstance(done.exception, UsageError)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [*command, str(small_table), "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "nothing was written" in done.output
+    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,6 @@ from partwise.cli._options import JobCommand, dry_run_flag, flags_of, options_fr
 from partwise.cli._run import job, show
 from partwise.cli._tuning import tuning_flags, tuning_options
 from partwise.cli.tune import run_tuning
-from partwise.exceptions import UsageError
 from partwise.workflows.cluster_options import ClusterOptions
 
 __all__ = ["cluster"]
@@ -32,8 +31,6 @@ def cluster(input_file: str, **values: Any) -> None:
     """
     tuned = tuning_options(click.get_current_context(), ClusterOptions)
     if tuned is not None:
-        if values["dry_run"]:
-            raise UsageError("--dry-run shows what clustering would do, not what --tune would")
         run_tuning(input_file, tuned, values)
         return
     options = options_from(ClusterOptions, values)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from partwise.cli._options import JobCommand, flags_of, options_from, run_flags
+from partwise.cli._options import JobCommand, dry_run_flag, flags_of, options_from, run_flags
 from partwise.cli._run import job, show
 from partwise.workflows.neighborhoods_options import NeighborhoodsOptions
 
@@ -16,6 +16,7 @@ __all__ = ["neighborhoods"]
 @click.command(cls=JobCommand)
 @click.argument("input_file", metavar="CELLS")
 @flags_of(NeighborhoodsOptions)
+@dry_run_flag
 @run_flags
 def neighborhoods(input_file: str, **values: Any) -> None:
     """Count the cell types around each cell of the table CELLS.
@@ -26,6 +27,12 @@ def neighborhoods(input_file: str, **values: Any) -> None:
     report.html and run.json.
     """
     options = options_from(NeighborhoodsOptions, values)
+    if values["dry_run"]:
+        from partwise.workflows import plan_neighborhoods
+
+        plan = plan_neighborhoods(input_file, options=options)
+        show(values, summary=plan.summary, lines=plan.lines(), warnings=())
+        return
     with job(values) as progress:
         from partwise.workflows import neighborhoods as run
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from partwise.cli._options import JobCommand, flags_of, options_from, run_flags
+from partwise.cli._options import JobCommand, dry_run_flag, flags_of, options_from, run_flags
 from partwise.cli._run import job, show
 from partwise.workflows.tune_options import TuneOptions
 
@@ -16,6 +16,7 @@ __all__ = ["run_tuning", "tune"]
 @click.command(cls=JobCommand)
 @click.argument("input_file", metavar="INPUT")
 @flags_of(TuneOptions)
+@dry_run_flag
 @run_flags
 def tune(input_file: str, **values: Any) -> None:
     """Compare settings of `partwise cluster` on a sample of the table INPUT, and recommend one.
@@ -29,7 +30,13 @@ def tune(input_file: str, **values: Any) -> None:
 
 
 def run_tuning(input_file: str, options: TuneOptions, values: dict[str, Any]) -> None:
-    """Tune, and show what came of it."""
+    """Tune, and show what came of it; or, if it is a dry run, what would be done."""
+    if values["dry_run"]:
+        from partwise.workflows import plan_tune
+
+        plan = plan_tune(input_file, options=options)
+        show(values, summary=plan.summary, lines=plan.lines(), warnings=())
+        return
     with job(values) as progress:
         from partwise.workflows import tune as run
 

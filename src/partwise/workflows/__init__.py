@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from partwise.workflows.factorize_options import FactorizeOptions
     from partwise.workflows.neighborhoods_job import NeighborhoodsResult, neighborhoods
     from partwise.workflows.neighborhoods_options import NeighborhoodsOptions
+    from partwise.workflows.neighborhoods_plan import plan_neighborhoods
     from partwise.workflows.plan import Plan
     from partwise.workflows.programs_job import ProgramsResult, programs
     from partwise.workflows.programs_options import ProgramsOptions
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from partwise.workflows.tune_job import TuneRun, tune
     from partwise.workflows.tune_options import TuneOptions
+    from partwise.workflows.tune_plan import plan_tune
     from partwise.workflows.warmup import warmup
 
 __all__ = [
@@ -57,6 +59,8 @@ __all__ = [
     "factorize",
     "neighborhoods",
     "plan_cluster",
+    "plan_neighborhoods",
+    "plan_tune",
     "programs",
     "project",
     "rank",
@@ -86,6 +90,8 @@ _PUBLIC = {
     "factorize": "factorize_job",
     "neighborhoods": "neighborhoods_job",
     "plan_cluster": "cluster_plan",
+    "plan_neighborhoods": "neighborhoods_plan",
+    "plan_tune": "tune_plan",
     "programs": "programs_job",
     "rank": "rank_job",
     "project": "project_job",

@@ -21,7 +21,13 @@ from partwise.workflows.plan import Plan, Shape, bytes_text, parse_bytes, shape_
 if TYPE_CHECKING:
     from partwise.workflows.cluster_options import ClusterOptions
 
-__all__ = ["estimate_memory", "estimate_seconds", "memory_for_values", "plan_cluster"]
+__all__ = [
+    "estimate_memory",
+    "estimate_seconds",
+    "memory_for_values",
+    "plan_cluster",
+    "visited_links",
+]
 
 _MB = 1_000_000
 _START = 300 * _MB  # Python and what the job imports
@@ -196,9 +202,13 @@ def estimate_seconds(shape: Shape, options: ClusterOptions) -> dict[str, float]:
 
 def _clustering(n: int, k: int, n_axes: int) -> float:
     """Seconds of CPU to find k neighbours of n cells and to cut the graph, from several starts."""
+    return 0.4 + n * (_AXIS * n_axes + _NEIGHBOR * k) + _LINK * visited_links(n, k)
+
+
+def visited_links(n: int, k: int) -> float:
+    """Return the links that Leiden visits in a graph of n cells, over all its starts."""
     links = max(1.2 * n * min(k, n), 1.0)
-    starts = max(1, min(10, int(_VISITED / links)))
-    return 0.4 + n * (_AXIS * n_axes + _NEIGHBOR * k) + _LINK * links * starts
+    return links * max(1, min(10, int(_VISITED / links)))
 
 
 def _links_bytes(n: int, k: int) -> int:

@@ -214,7 +214,7 @@ def shape_of(path: Path, options: Any) -> Shape:
     metadata = tuple(getattr(options, "metadata", ()))
     n_bytes = sum(p.stat().st_size for p in path.rglob("*")) if path.is_dir() else None
     n_bytes = path.stat().st_size if n_bytes is None else n_bytes
-    patterns = options.features or None
+    patterns = getattr(options, "features", ()) or None
     kind, cells = ("matrix" if found is None else found.kind), is_cells(path, options)
     if cells and found is not None:
         column = getattr(options, "type_column", None) or _TYPE
