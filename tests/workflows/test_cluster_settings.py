@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import silhouette_score
 
 from partwise.exceptions import DataError, UsageError
+from partwise.graph.representation import clustering_space
 from partwise.metrics import adjusted_rand
 from partwise.report import Report
 from partwise.workflows import ClusterOptions, cluster, cluster_job, cluster_sweep
@@ -36,7 +38,8 @@ def result(run):
     return run(settings=GRID, figures=True)
 
 
-def test_every_setting_gives_the_clusters_of_a_run_of_its_own(result, run):
+def test_every_setting_gives_the_clusters_of_a_run_of_its_own(result, run, small_table):
+    X = pd.read_csv(small_table).iloc[:, 3:].to_numpy(np.float32)
     table = pd.read_csv(result.outputs["settings_clusters"])
     assert list(table.columns) == ["fov", "label", "cell_meta_cluster", *NAMES]
     compared = pd.read_csv(result.outputs["settings"], index_col=0)
@@ -50,6 +53,9 @@ def test_every_setting_gives_the_clusters_of_a_run_of_its_own(result, run):
         assert row["n_clusters"] == alone.rows.clustering.n_clusters
         assert row["min_cluster_size"] == alone.rows.clustering.sizes.min()
         assert row["modularity"] == pytest.approx(alone.rows.clustering.quality)
+        space = clustering_space(alone.model.transform(X), alone.model.components_)
+        width = silhouette_score(space, alone.rows.clustering.labels)
+        assert row["silhouette"] == pytest.approx(width, abs=1e-3)
         first = adjusted_rand(table[NAMES[0]], table[name])
         assert row["adjusted_rand_to_first"] == pytest.approx(first)
 

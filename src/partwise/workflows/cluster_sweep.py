@@ -1,8 +1,9 @@
 """Many settings in one run: what is shared is done once, and the results are compared.
 
-One factorization per number of factors; one search of neighbours per number of factors, at the
-largest number of neighbours, of whose lists smaller ones are cut. The clusters of a setting are
-those of a run with that setting alone (bit for bit, where neighbours are searched exactly).
+One factorization per number of factors; one search of neighbours per number of factors (beside that
+of the first setting), at the largest number of neighbours, of whose lists smaller ones are cut.
+The clusters of a setting are those of a run with that setting alone (bit for bit, where neighbours
+are searched exactly).
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from partwise import figures
+from partwise.graph.neighbors import unit_rows
 from partwise.graph.row_graphs import RowGraph, RowGraphs
 from partwise.io.writers import write_csv
 from partwise.metrics import adjusted_rand
+from partwise.metrics.partitions import silhouettes
 from partwise.report import ReportFigure, ReportTable, Section
 from partwise.results import Clustering
 from partwise.workflows.cluster_control import sample_rows
@@ -43,6 +46,8 @@ __all__ = ["First", "SettingRun", "Sweep", "run_settings", "sweep_sections", "wr
 
 #: Cells on which all pairs of settings are compared.
 _MOST_CELLS = 100_000
+#: Cells from which the silhouette is.
+_MOST_SILHOUETTES = 3_000
 #: Settings that a heatmap shows.
 _MOST_SHOWN = 60
 #: Columns of the table in the report, where it is narrow; n, k and r are in the names.
@@ -54,6 +59,7 @@ _SHOWN = {
     "median_cluster_size": "median",
     "max_cluster_size": "largest",
     "modularity": "modularity",
+    "silhouette": "silhouette",
     "adjusted_rand_to_first": "ARI to first",
 }
 
@@ -70,12 +76,16 @@ class SettingRun:
         Clusters of all cells; small ones are settled as the options say.
     relative_error, converged
         Of the factorization.
+    silhouette
+        Mean silhouette width of a sample, in the space in which cells are compared; NaN with fewer
+        than two clusters.
     """
 
     setting: Setting
     clustering: Clustering
     relative_error: float
     converged: bool
+    silhouette: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,8 @@ class Sweep:
     table
         One row per setting, indexed by its name: n_components, n_neighbors, resolution,
         relative_error, converged, n_clusters, min_cluster_size, median_cluster_size,
-        max_cluster_size, n_unclustered (labels below 0), modularity, adjusted_rand_to_first.
+        max_cluster_size, n_unclustered (labels below 0), modularity, silhouette,
+        adjusted_rand_to_first.
     agreement
         Adjusted Rand index of each pair of settings.
     n_compared
@@ -105,7 +116,10 @@ class Sweep:
     def summary(self) -> list[dict[str, Any]]:
         """The comparison as plain values, one entry per setting."""
         rows = self.table.reset_index().to_dict(orient="records")
-        return [{str(name): value for name, value in row.items()} for row in rows]
+        return [
+            {str(name): None if value != value else value for name, value in row.items()}  # NaN
+            for row in rows
+        ]
 
     @property
     def line(self) -> str:
@@ -168,11 +182,7 @@ def run_settings(
     if not settings:
         return None
     n_threads = clock.record.n_threads or 1
-    runs = {
-        settings[0]: SettingRun(
-            settings[0], first.clustering, first.fit.relative_error, first.fit.converged
-        )
-    }
+    runs = {settings[0]: _run_of(settings[0], first.clustering, first.fit, first.space, options)}
     with clock.stage("settings") as stage:
         for n in dict.fromkeys(setting.n_components for setting in settings):
             wanted = [s for s in settings if s.n_components == n and s not in runs]
@@ -183,11 +193,29 @@ def run_settings(
             if n != options.n_components:
                 fit, space = _factorize(table, own, n_threads, stage, kept)
             for setting, found in _cluster(space, wanted, own, n_threads, kept):
-                runs[setting] = SettingRun(setting, found, fit.relative_error, fit.converged)
+                runs[setting] = _run_of(setting, found, fit, space, options)
                 stage.advance()
     ordered = tuple(runs[setting] for setting in settings)
     with clock.stage("compare settings"):
         return _compared(ordered, options.seed)
+
+
+def _run_of(
+    setting: Setting,
+    clustering: Clustering,
+    fit: Factorization,
+    space: npt.NDArray[np.floating[Any]],
+    options: ClusterOptions,
+) -> SettingRun:
+    """Note what is told of a setting; the silhouette of cells that are in clusters, on a sample."""
+    inside = np.flatnonzero(clustering.labels >= 0)
+    chosen = sample_rows(len(inside), _MOST_SILHOUETTES, options.seed)
+    rows = inside if chosen is None else inside[chosen]
+    points = unit_rows(space[rows]) if options.metric == "cosine" else space[rows]
+    width = float("nan")
+    if len(rows):
+        width = float(silhouettes(points, [clustering.labels[rows]])[0])
+    return SettingRun(setting, clustering, fit.relative_error, fit.converged, width)
 
 
 def _factorize(
@@ -271,6 +299,7 @@ def _compared(runs: tuple[SettingRun, ...], seed: int) -> Sweep:
                 "max_cluster_size": int(sizes.max(initial=0)),
                 "n_unclustered": int(np.count_nonzero(labels < 0)),
                 "modularity": run.clustering.quality,
+                "silhouette": run.silhouette,
                 "adjusted_rand_to_first": adjusted_rand(runs[0].clustering.labels, labels),
             }
         )
