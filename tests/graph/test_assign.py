@@ -8,7 +8,7 @@ from partwise.graph import assign
 from partwise.graph.assign import assign_labels, nearest_rows
 
 
-@pytest.mark.parametrize("r", [2, 16, 17, 40])
+@pytest.mark.parametrize("r", [2, 12, 13, 40])
 def test_nearest_rows_are_those_of_brute_force(r):
     rng = np.random.default_rng(r)
     known, X = rng.random((300, r)), rng.random((150, r))

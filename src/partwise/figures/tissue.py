@@ -107,7 +107,8 @@ def tissue_maps(
         _title(axes, panel, columns)
     entries: list[tuple[str, str]] = [(display_name(c), str(shades[c])) for c in coloured]
     if len(coloured) < len(clusters):
-        entries.append((f"{len(clusters) - len(coloured)} others", GREY))
+        others = len(clusters) - len(coloured)
+        entries.append(("1 other" if others == 1 else f"{others} others", GREY))
     if (present < 0).any():
         entries.append(("none", GREY))
     _legend(figure, entries, group_label)

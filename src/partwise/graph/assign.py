@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 Found = tuple[npt.NDArray[np.int64], FloatArray]
 
 #: With more axes a search tree looks at most of its points anyway: compare with all of them.
-_MOST_AXES_OF_A_TREE = 16
+_MOST_AXES_OF_A_TREE = 12
 #: Queries per task; products of all with all need room.
 _ROWS, _ROWS_OF_PRODUCTS = 8192, 128
 #: Distances below this share of the spread of the known rows count as equal to it, so that a row

@@ -56,6 +56,8 @@ COUNTING = frozenset(field.name for field in dataclasses.fields(CellOptions)) - 
 }
 
 _MOST_CELLS = 50_000
+_NARROW = 10  # up to so many factors a search tree is fast
+_MOST_CELLS_WIDE = 15_000
 _MOST_VALUES = 2**21  # of usage: the model stays below about 10 MB
 _FEWEST_OF_A_CLUSTER = 200  # cells drawn of each, where it has them
 _N_NEIGHBORS = 15
@@ -147,8 +149,8 @@ def niches_of(
     Returns
     -------
     dict
-        The record, for `model.niches_`; at most 50,000 cells, of each cluster in proportion, but
-        200 at least where it has them.
+        The record, for `model.niches_`; at most 50,000 cells (15,000 with more than 10 factors), of
+        each cluster in proportion, but 200 at least where it has them.
     """
     counted = resolved_of(table)
     K = int(labels.max(initial=-1)) + 1
@@ -256,7 +258,8 @@ def _sample(
 ) -> npt.NDArray[np.int64]:
     """Draw cells of each cluster: in proportion, but not too few of the small ones."""
     total = int(sizes.sum())
-    most = min(_MOST_CELLS, max(1000, _MOST_VALUES // max(1, k)))
+    most = _MOST_CELLS if k <= _NARROW else _MOST_CELLS_WIDE
+    most = min(most, max(1000, _MOST_VALUES // max(1, k)))
     if total <= most:
         return np.flatnonzero(labels >= 0)
     floor = min(_FEWEST_OF_A_CLUSTER, max(1, most // (2 * len(sizes))))
