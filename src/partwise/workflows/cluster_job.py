@@ -50,8 +50,13 @@ from partwise.workflows.options import command_line, once
 from partwise.workflows.outputs import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from partwise.graph import RowClustering
     from partwise.io import Table
     from partwise.workflows.cluster_assign_result import AssignResult
+    from partwise.workflows.cluster_compare import Design
 
 __all__ = ["ClusterOptions", "ClusterResult", "cluster", "open_input"]
 
@@ -200,20 +205,8 @@ def _find(
         rows = dataclasses.replace(found, clustering=clustering)
     first = First(model.result_, space, rows.clustering)
     sweep = run_settings(table, first, options, clock=clock, kept=kept)
-    with clock.stage("profiles"):
-        profiles = profiles_of(table, rows.clustering.labels, rows.clustering.n_clusters)
-    with clock.stage("control"):
-        control = compare_with_raw(table, rows.clustering, options, n_threads)
-    with clock.stage("niches"):
-        model.niches_ = niches_of(
-            model, table, rows.clustering.labels, options, n_threads=n_threads
-        )
-        compared = compare_niches(
-            design, rows.clustering.labels, rows.clustering.n_clusters, seed=options.seed
-        )
-    with clock.stage("embed"):
-        points, labels = embed_sample(space, rows.clustering, options)
-        del space, first
+    described = _describe(table, model, space, rows, design, options, clock)
+    compared = described["compared"]
     told += [*advice_after(model.result_, rows, small), *(compared.warnings if compared else ())]
     warn_of(clock, told)
     return Findings(
@@ -225,17 +218,43 @@ def _find(
         usage=usage,
         rows=rows,
         small=small,
-        control=control,
-        points=points,
-        point_labels=labels,
         warnings=tuple(clock.record.warnings),
         parameters=_resolved(options, model, table, n_threads),
         seconds=clock.seconds,
-        compared=compared,
-        profiles=profiles,
         svd=svd,
         sweep=sweep,
+        **described,
     )
+
+
+def _describe(
+    table: Table,
+    model: Any,
+    space: npt.NDArray[np.floating[Any]],
+    rows: RowClustering,
+    design: Design | None,
+    options: ClusterOptions,
+    clock: Clock,
+) -> dict[str, Any]:
+    """Run the stages that look at the clusters from all sides; return fields of the findings."""
+    n_threads = clock.record.n_threads or 1
+    labels, n_clusters = rows.clustering.labels, rows.clustering.n_clusters
+    with clock.stage("profiles"):
+        profiles = profiles_of(table, labels, n_clusters)
+    with clock.stage("control"):
+        control = compare_with_raw(table, rows.clustering, options, n_threads)
+    with clock.stage("niches"):
+        model.niches_ = niches_of(model, table, labels, options, n_threads=n_threads)
+        compared = compare_niches(design, labels, n_clusters, seed=options.seed)
+    with clock.stage("embed"):
+        points, point_labels = embed_sample(space, rows.clustering, options)
+    return {
+        "profiles": profiles,
+        "control": control,
+        "compared": compared,
+        "points": points,
+        "point_labels": point_labels,
+    }
 
 
 def _resolved(options: ClusterOptions, model: Any, table: Table, n_threads: int) -> dict[str, Any]:

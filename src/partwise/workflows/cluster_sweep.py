@@ -53,10 +53,8 @@ _MOST_SHOWN = 60
 #: Columns of the table in the report, where it is narrow; n, k and r are in the names.
 _SHOWN = {
     "relative_error": "error",
-    "converged": "converged",
     "n_clusters": "clusters",
     "min_cluster_size": "smallest",
-    "median_cluster_size": "median",
     "max_cluster_size": "largest",
     "modularity": "modularity",
     "silhouette": "silhouette",
