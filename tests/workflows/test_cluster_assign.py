@@ -1,6 +1,7 @@
 """New cells in known niches: agreement with a joint run, what is unlike, and what is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -259,3 +260,20 @@ def test_large_tables_are_remembered_by_a_sample(tissue, known, assign, monkeypa
     np.testing.assert_allclose(stands_for, niches["sizes"], rtol=0.05)
     few = assign(model=found.outputs["model"])
     assert adjusted_rand(few.labels, assign().labels) > 0.95
+
+
+def test_a_model_of_an_earlier_version_gives_what_it_gave(assign, tmp_path):
+    """Made by `partwise cluster -n 4` on 300 simulated cells when niches had layout 1."""
+    path = Path(__file__).parents[1] / "golden" / "models" / "schema2_nmf_niches.npz"
+    facts = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    i, j = np.arange(5)[:, None], np.arange(6)[None, :]
+    left = np.concatenate([1 + np.sin(0.7 * i), 1 + np.cos(1.3 * i)], axis=1)
+    right = np.concatenate([1 + np.cos(0.9 * j), 1 + np.sin(2.1 * j)], axis=0)
+    X = left @ right + 0.05 * (1 + np.sin(3.7 * i * (j + 1)))
+    frame = pd.DataFrame(X / X.sum(axis=1, keepdims=True), columns=facts["feature_names"])
+    frame.insert(0, "cell", list("abcde"))
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    new = assign(tmp_path / "new.csv", model=path, id_columns=("cell",))
+    assert new.labels.tolist() == facts["niches"]["labels"]
+    assert new.unseen.tolist() == facts["niches"]["unseen"]
+    np.testing.assert_allclose(new.confidence, facts["niches"]["confidence"], rtol=1e-3)
