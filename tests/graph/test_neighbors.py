@@ -3,6 +3,7 @@ import pytest
 
 from partwise.exceptions import DataError, UsageError
 from partwise.graph import neighbors
+from partwise.graph._kdtree import build_tree, query_leaves
 from partwise.graph.neighbors import _recall, _without_self, unit_rows
 
 
@@ -161,3 +162,26 @@ def test_descent_finds_most_neighbours_and_says_how_many():
     found = (near.indices[:, :, None] == true.indices[:, None]).any(axis=2).mean()
     assert 0.8 < near.recall <= 1.0
     assert near.recall == pytest.approx(found, abs=0.02)
+
+
+@pytest.mark.parametrize("n", [257, 259, 16 * 17 + 3, 4096 + 5])
+def test_nothing_is_read_behind_the_last_leaf(n):
+    """More neighbours than the last group has points; what lies behind the arrays is bait."""
+    k = 40
+    X = table("normal", n)
+    tree = build_tree(X)
+    missing = 16 * 16 * 16
+    points = np.concatenate([tree.points, np.tile(np.repeat(X[n // 2], 16), missing)])
+    rows = np.concatenate([tree.rows, np.full((missing, 16), n + 7, np.int32)])
+    indices, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    query_leaves(
+        points[: tree.points.size],
+        rows[: tree.n_leaves],
+        tree.boxes,
+        tree.levels,
+        tree.n_axes,
+        np.arange(tree.n_leaves),
+        indices,
+        distances,
+    )
+    assert (indices == lists_by_sorting(X, k)[0]).all()

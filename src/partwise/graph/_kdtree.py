@@ -244,6 +244,7 @@ def _open_group(
     boxes: npt.NDArray[Any],
     first_group: Any,
     group: Any,
+    n_children: Any,
     skip: Any,
     point: npt.NDArray[Any],
     worst: Any,
@@ -254,6 +255,9 @@ def _open_group(
     level: int,
 ) -> int:
     """Put the children of a group that may hold neighbours on the stack, the nearest on top.
+
+    The last group has fewer than sixteen; the level has `n_children` in all. As long as fewer than
+    k neighbours are known, missing children are not farther than the worst of them.
 
     The squared distance to a box is summed like distances between points: each term is at most
     that of any point inside, also after rounding, and so is the sum.
@@ -273,7 +277,7 @@ def _open_group(
         j = first_bit(close)
         close &= close - np.uint64(1)
         child = group * LANE + j
-        if child != skip:
+        if child != skip and child < n_children:
             t = depth
             while t > bottom and gaps[t - 1] < buffer[j]:
                 gaps[t] = gaps[t - 1]
@@ -283,6 +287,12 @@ def _open_group(
             stack[t, 0], stack[t, 1] = level, child
             depth += 1
     return depth
+
+
+@inline
+def _n_children(rows: npt.NDArray[np.int32], levels: npt.NDArray[np.int64], level: int) -> Any:
+    """Return how many children the groups of a level have: leaves, or groups of the one below."""
+    return rows.shape[0] if level == 0 else levels[level] - levels[level - 1]
 
 
 @inline
@@ -310,8 +320,8 @@ def _search(
     for level in range(levels.shape[0]):
         group = came_from // LANE
         depth = _open_group(
-            boxes, levels[level], group, came_from, point, distances[last], buffer, stack, gaps, 0,
-            level,
+            boxes, levels[level], group, _n_children(rows, levels, level), came_from, point,
+            distances[last], buffer, stack, gaps, 0, level,
         )  # fmt: skip
         while depth > 0:
             depth -= 1
@@ -323,8 +333,8 @@ def _search(
                 visited += 1
             else:
                 depth = _open_group(
-                    boxes, levels[below - 1], child, -1, point, distances[last], buffer, stack,
-                    gaps, depth, below - 1,
+                    boxes, levels[below - 1], child, _n_children(rows, levels, below - 1), -1,
+                    point, distances[last], buffer, stack, gaps, depth, below - 1,
                 )  # fmt: skip
         came_from = group
     return visited
