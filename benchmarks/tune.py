@@ -203,7 +203,7 @@ def recovery_table(found: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"Simulated tissue of {found['cells']:,} cells (`simulate_tissue`, neighbourhoods of "
-            f"radius {RADIUS:g}), three seeds each; found means to within {CLOSE}:\n",
+            f"radius {RADIUS:g}), up to three seeds each; found means to within {CLOSE}:\n",
             head + " |",
             "|---" * (2 + len(found["found"])) + "|",
             *rows,
