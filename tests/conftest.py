@@ -7,10 +7,22 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+from partwise.utils import interrupts
+
 # A shell that starts us in the background has us ignore Ctrl-C, and our children with us.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before():
+    """A command run in this process listens to signals, and remembers those that tests raise."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    interrupts._came.clear()
 
 
 @pytest.fixture(scope="session")
