@@ -27,6 +27,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "select_rank": ("partwise.factorize", "select_rank"),
     "simulate_neighborhoods": ("partwise.datasets", "simulate_neighborhoods"),
     "simulate_programs": ("partwise.datasets", "simulate_programs"),
+    "simulate_sequences": ("partwise.datasets", "simulate_sequences"),
     "simulate_tissue": ("partwise.datasets", "simulate_tissue"),
 }
 

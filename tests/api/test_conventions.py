@@ -80,6 +80,7 @@ POSITIONAL = {
     "main": {"arguments"},
     "simulate_neighborhoods": {"n_cells"},
     "simulate_programs": {"n"},
+    "simulate_sequences": {"n_frames"},
     "simulate_tissue": {"n_cells"},
     "select_rank": {"ranks"},
     "write_simulated": {"folder"},

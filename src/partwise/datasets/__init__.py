@@ -8,14 +8,22 @@ from partwise.datasets.neighborhoods import (
     write_simulated,
 )
 from partwise.datasets.programs import SimulatedPrograms, simulate_programs
+from partwise.datasets.sequences import (
+    SequenceOptions,
+    SimulatedSequences,
+    simulate_sequences,
+)
 from partwise.datasets.tissue import SimulatedTissue, simulate_tissue, write_tissue
 
 __all__ = [
+    "SequenceOptions",
     "SimulatedPrograms",
+    "SimulatedSequences",
     "SimulatedTable",
     "SimulatedTissue",
     "simulate_neighborhoods",
     "simulate_programs",
+    "simulate_sequences",
     "simulate_tissue",
     "write_simulated",
     "write_tissue",
