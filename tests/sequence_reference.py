@@ -141,7 +141,7 @@ def step_activations(X, W, H, *, lambda_=0.0, l1_H=0.0, ortho_H=0.0, mask=None, 
 def step_motifs(X, W, H, *, lambda_=0.0, l1_W=0.0, ortho_W=0.0, mask=None, epochs=None):
     """Return W after its multiplicative step, all lags from the same Xhat.
 
-    W_l <- W_l (X H_l^T) / (Xhat H_l^T + lambda (X S) H_l^T (1-I) + l1_W
+    W_l <- W_l (X H_l^T) / (Xhat H_l^T + lambda X (H S)_l^T (1-I) + l1_W
                               + ortho_W Wflat (1-I) + eps),
     with the hidden entries left out of X and of Xhat; Wflat = sum_l W_l.
     """
@@ -150,7 +150,7 @@ def step_motifs(X, W, H, *, lambda_=0.0, l1_W=0.0, ortho_W=0.0, mask=None, epoch
     above = cross_motifs(X, H, L, epochs=epochs)
     Xhat = visible(reconstruct(W, H, epochs=epochs), mask)
     below = cross_motifs(Xhat, H, L, epochs=epochs) + l1_W
-    spread = cross_motifs(smooth(X, L, epochs=epochs), H, L, epochs=epochs)
+    spread = cross_motifs(X, smooth(H, L, epochs=epochs), L, epochs=epochs)
     flat = W.sum(axis=2) @ others(K)
     for lag in range(L):
         below[:, :, lag] += lambda_ * spread[:, :, lag] @ others(K) + ortho_W * flat
