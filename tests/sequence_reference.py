@@ -143,7 +143,8 @@ def step_motifs(X, W, H, *, lambda_=0.0, l1_W=0.0, ortho_W=0.0, mask=None, epoch
 
     W_l <- W_l (X H_l^T) / (Xhat H_l^T + lambda X (H S)_l^T (1-I) + l1_W
                               + ortho_W Wflat (1-I) + eps),
-    with the hidden entries left out of X and of Xhat; Wflat = sum_l W_l.
+    with the hidden entries left out of X and of Xhat; Wflat = sum_l W_l. The term of lambda is the
+    gradient of sum_{i != j} (Z S H^T)_ij; far from the ends X (H S)_l^T equals (X S) H_l^T.
     """
     K, L = W.shape[1:]
     X = observed(X, mask)
