@@ -1,8 +1,8 @@
 """Sequences: our SeqNMF against the original's Python port and against what was asked.
 
-`python benchmarks/sequences.py speed` times iterations against the port (environment `seqnmf`: `python
-benchmarks/make_env.py seqnmf`); it takes about 5 minutes of a quiet machine. Results are written
-to results/sequences.json, a part at a time.
+`python benchmarks/sequences.py speed` times iterations against the port, which has an environment
+of its own (`python benchmarks/make_env.py seqnmf`); it takes about 8 minutes of a quiet machine.
+Results are written to results/sequences.json, a part at a time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from protocol import THREAD_VARIABLES
 OUT = RESULTS / "sequences.json"
 
 UNITS, FRAMES, LAGS, FACTORS, DENSITY = 200, 20_000, 50, 10, 0.014
-#: what a fit is called with; the first leaves out everything that only the original does slowly
+#: what a fit is called with; the first leaves out what the port does in the slowest way, smoothing
 SETTINGS = {
     "no penalty, no shift": ["--lambda", "0", "--no-shift"],
     "defaults": ["--lambda", "0.001"],
@@ -94,9 +94,8 @@ def run(name: str, settings: list[str], folder: Path) -> dict[str, Any]:
     for key in ("seconds", "cpu_seconds"):
         steps = [(b[key] - a[key]) / between for a, b in zip(few, many, strict=True)]
         answer[key] = statistics.median(steps)
-    answer["once"] = (
-        statistics.median(a["seconds"] for a in few) - answer["seconds"] * ITERATIONS[0]
-    )
+    call = statistics.median(line["seconds"] for line in few)
+    answer["seconds_once"] = call - answer["seconds"] * ITERATIONS[0]
     answer["cost"] = many[-1]["cost"]
     return answer
 
