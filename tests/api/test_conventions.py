@@ -69,6 +69,7 @@ SETTINGS = {
     "partwise.io.opening.open_table",
     "partwise.workflows.tune_engine.tune_rows",
     "partwise.figures.heatmap.heatmap",
+    "partwise.figures.sequences.factor_plot",
 }
 #: optional parameters that may be given by position: the one number or name that a call is about,
 #: and scikit-learn's grammar
@@ -86,6 +87,7 @@ POSITIONAL = {
     "write_simulated": {"folder"},
     "write_tissue": {"folder"},
     "elide": {"longest"},
+    "factor_plot": {"data"},
     "display_name": {"longest"},
     "render": {"fmt"},
     "RunRecord.write": {"status"},

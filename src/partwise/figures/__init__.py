@@ -35,6 +35,8 @@ from partwise.figures.programs import (
     usage_maps,
 )
 from partwise.figures.rank import rank_curves
+from partwise.figures.sequence_sheet import factor_colors
+from partwise.figures.sequences import factor_plot
 from partwise.figures.settings import settings_agreement
 from partwise.figures.style import (
     GREY,
@@ -73,6 +75,8 @@ __all__ = [
     "embedding_values",
     "entropy_by_cluster",
     "explained_bars",
+    "factor_colors",
+    "factor_plot",
     "fit_histogram",
     "fov_neighbors",
     "group_fractions",

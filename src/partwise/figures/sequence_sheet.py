@@ -1,0 +1,175 @@
+"""What `factor_plot` draws, its colours, and how large its panels are."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+from partwise.figures.style import FULL_WIDTH, GREY, LETTER, display_name, palette
+
+__all__ = ["DPI", "GAP", "Model", "Sheet", "factor_colors", "sheet_for"]
+
+Array = npt.NDArray[Any]
+IntArray = npt.NDArray[np.intp]
+
+#: Dots per inch of the pictures in a report; recordings are binned to these.
+DPI = 160
+#: Gap between two tiles, as a share of a tile.
+GAP = 0.16
+#: Height of the smallest row that can be named, inches.
+_ROW = 0.118
+#: Most of the light that a factor's colour may send back, 0 to 1.
+_LIGHTEST = 0.62
+#: Letters of names that stand above tiles.
+_SHORT = 2
+#: Strength of the colour of a factor that is not significant.
+_PALE = 0.48
+
+
+def factor_colors(count: int) -> list[str]:
+    """Return the colours of factors, each of which can be seen on white; the 23rd is the first.
+
+    Examples
+    --------
+    >>> from partwise.figures import factor_colors
+    >>> factor_colors(2)
+    ['#0072B2', '#E69F00']
+    """
+    return [_strong(color) for color in palette(count)]
+
+
+def _strong(color: str) -> str:
+    """Return the colour, darkened until it stands out from white."""
+    rgb = np.array(to_rgb(color))
+    while rgb @ (0.2126, 0.7152, 0.0722) > _LIGHTEST:
+        rgb = 0.97 * rgb
+    return to_hex(tuple(rgb)).upper()
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is drawn, checked."""
+
+    motifs: Array  # N x K x L
+    activations: Array  # K x T
+    order: IntArray
+    window: tuple[int, int]
+    rate: float | None
+    names: list[str]
+    significant: npt.NDArray[np.bool_] | None
+    sorted: bool
+
+    @property
+    def k(self) -> int:
+        """Number of factors."""
+        return int(self.motifs.shape[1])
+
+    @functools.cached_property
+    def empty(self) -> npt.NDArray[np.bool_]:
+        """Whether each factor has no motif or never starts."""
+        return ~np.logical_and(self.motifs.any(axis=(0, 2)), self.activations.any(axis=1))
+
+    @functools.cached_property
+    def pale(self) -> npt.NDArray[np.bool_]:
+        """Whether each factor is empty or known to be not significant."""
+        return (
+            self.empty if self.significant is None else np.logical_or(self.empty, ~self.significant)
+        )
+
+    @functools.cached_property
+    def colors(self) -> list[str]:
+        """Colour of each factor: pale if it is not significant, grey if it is empty."""
+        shades = factor_colors(self.k)
+        for k in range(self.k):
+            if self.empty[k]:
+                shades[k] = GREY
+            elif self.pale[k]:
+                shades[k] = to_hex(tuple(1 - _PALE * (1 - np.array(to_rgb(shades[k])))))
+        return shades
+
+    @functools.cached_property
+    def heads(self) -> list[str]:
+        """What stands above the tiles: names if they are short, otherwise numbers."""
+        if max(map(len, self.names)) <= _SHORT:
+            return self.names
+        return [str(k + 1) for k in range(self.k)]
+
+    @functools.cached_property
+    def labels(self) -> list[str]:
+        """What stands beside the activations: number, name and significance."""
+        labels = []
+        for k, (head, name) in enumerate(zip(self.heads, self.names, strict=True)):
+            label = name if head == name else f"{head}  {display_name(name, 16)}"
+            if self.empty[k]:
+                label += "  empty"
+            elif self.significant is not None:
+                label += "  ★" if self.significant[k] else "  n.s."
+            labels.append(label)
+        return labels
+
+    def seconds(self, frame: float) -> float:
+        """Return the time at which a frame begins; the frame itself if there is no rate."""
+        return frame / (self.rate or 1.0)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Sizes in inches, and where panels lie."""
+
+    width: float
+    height: float
+    left: float
+    motifs: float
+    center: float
+    data: float
+    activations: float
+    sides: tuple[float, ...]
+
+    RIGHT, BOTTOM, TOP, BAND, STRIP, AIR = 0.14, 0.46, 0.28, 0.24, 0.09, 0.07
+
+    def axes(self, figure: Figure, left: float, bottom: float, size: tuple[float, float]) -> Axes:
+        """Add axes of a size at a place, in inches from the lower left corner."""
+        box = (left / self.width, bottom / self.height, size[0] / self.width, size[1] / self.height)
+        return figure.add_axes(box)
+
+    @property
+    def center_left(self) -> float:
+        """Where the recording begins."""
+        return self.width - self.RIGHT - self.center
+
+    def tile(self, k: int) -> float:
+        """Return the width of each of k tiles."""
+        return self.motifs / (k + GAP * (k - 1))
+
+
+def sheet_for(model: Model, sides: Sequence[float], *, loadings: bool) -> Sheet:
+    """Return sizes for as many factors, units and side channels as there are.
+
+    Parameters
+    ----------
+    model
+        What is drawn.
+    sides
+        Heights of the side channels, inches.
+    loadings
+        Whether bars stand beside the names of the factors.
+    """
+    k, n = model.k, len(model.order)
+    left = 0.28 + 0.058 * len(f"{n:,}")
+    beside = LETTER * max(map(len, model.labels)) + (1.05 if loadings else 0.0)
+    motifs = float(np.clip(0.25 * k, 1.1, 2.5 if k <= 25 else 2.9))
+    motifs = max(motifs, min(beside, 2.9))
+    center = FULL_WIDTH - left - motifs - Sheet.STRIP - 2 * Sheet.AIR - Sheet.RIGHT
+    data = float(np.clip(0.85 + 0.028 * n, 1.0, 3.7))
+    activations = float(max(min(0.175 * k, 2.6), min(_ROW * k, 4.8), 0.4))
+    channels = sum(sides) + Sheet.AIR * len(sides)
+    height = Sheet.BOTTOM + data + Sheet.BAND + channels + activations + Sheet.TOP
+    return Sheet(FULL_WIDTH, height, left, motifs, center, data, activations, tuple(sides))

@@ -1,0 +1,168 @@
+"""Motifs, activations and data of a sequence model in one picture.
+
+Left the motifs, a tile per factor; above the recording their activations, and what was recorded
+beside it; units run in one order through motifs and data, so that a sequence is a diagonal in both.
+The arrangement is that of Mackevicius et al., Unsupervised discovery of temporal sequences in
+high-dimensional datasets, with applications to neuroscience, eLife 8:e38471 (2019), figure 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from matplotlib.figure import Figure
+
+from partwise.exceptions import UsageError
+from partwise.figures.rasters import Frames
+from partwise.figures.sequence_panels import (
+    draw_activations,
+    draw_center,
+    draw_factors,
+    draw_motifs,
+    draw_side,
+    draw_strip,
+)
+from partwise.figures.sequence_sheet import DPI, Model, sheet_for
+from partwise.figures.style import message_figure, styled
+
+__all__ = ["factor_plot"]
+
+
+@styled
+def factor_plot(
+    motifs: npt.ArrayLike,
+    activations: npt.ArrayLike,
+    data: npt.ArrayLike | sp.spmatrix | sp.sparray | Frames | None = None,
+    *,
+    rate: float | None = None,
+    side: Mapping[str, tuple[npt.ArrayLike, float]] | None = None,
+    order: npt.ArrayLike | None = None,
+    show: Literal["data", "reconstruction"] = "data",
+    start: int | None = None,
+    stop: int | None = None,
+    significant: Sequence[bool] | npt.NDArray[np.bool_] | None = None,
+    names: Sequence[str] | None = None,
+    loadings: npt.ArrayLike | None = None,
+) -> Figure:
+    """Draw motifs left, activations above, and data or reconstruction in the centre.
+
+    The reconstruction, Xhat[n, t] = sum_k sum_l W[n, k, l] H[k, t - l], is coloured by factor and
+    formed inside the window only. Recordings with more units or frames than the picture has dots
+    are binned; the figure says how.
+
+    Parameters
+    ----------
+    motifs
+        W, units x factors x lags.
+    activations
+        H, factors x frames.
+    data
+        X, units x frames: array, scipy sparse (stays sparse), or an object with `shape` and
+        `frames(start, stop)`. NaN is grey. Without data the reconstruction is shown.
+    rate
+        Frames per second; without it time is in frames.
+    side
+        Label -> (values, samples per second, or per frame if there is no `rate`) of what was
+        recorded beside the data, aligned at its first sample: a vector, or channels x samples
+        such as a spectrogram.
+    order
+        Units from top to bottom, as `sort_neurons` gives them; those left out are not drawn.
+    show
+        "data" or "reconstruction".
+    start, stop
+        First frame drawn and the one behind the last; by default all.
+    significant
+        Whether each factor is significant: those have a star, the others are pale.
+    names
+        Names of the factors; by default 1, 2, ...
+    loadings
+        Share of the data's sum of squares that each factor explains, drawn as bars.
+
+    Returns
+    -------
+    Figure
+        Axes labelled "motifs", "strip" (all lags together: the colour of the factor in which the
+        unit is strongest), "center", "activations", one "side" per side channel, and "factors",
+        the names and loadings.
+
+    Raises
+    ------
+    UsageError
+        If shapes do not fit, the window has no frames or `show` is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from partwise.figures import factor_plot
+    >>> W, H = np.ones((5, 2, 3)), np.eye(2, 40)
+    >>> [axes.get_label() for axes in factor_plot(W, H, rate=10.0).axes]
+    ['motifs', 'strip', 'center', 'activations', 'factors']
+    """
+    if show not in ("data", "reconstruction"):
+        raise UsageError(f"show must be 'data' or 'reconstruction', not {show!r}")
+    model = _check(motifs, activations, data, order, (start, stop), rate, significant, names)
+    if 0 in (model.k, len(model.order), model.activations.shape[1]):
+        return message_figure("There are no factors, units or frames to show.")
+    channels = [(label, np.asarray(v), float(per)) for label, (v, per) in (side or {}).items()]
+    sheet = sheet_for(
+        model,
+        [0.45 if values.ndim == 1 else 0.8 for _, values, _ in channels],
+        loadings=loadings is not None,
+    )
+    # each panel has its place, so there is no layout engine
+    figure = Figure(figsize=(sheet.width, sheet.height), dpi=DPI)
+    draw_motifs(figure, sheet, model)
+    draw_strip(figure, sheet, model)
+    draw_center(figure, sheet, model, None if show == "reconstruction" else data)
+    bottom = sheet.BOTTOM + sheet.data + sheet.BAND
+    for (label, values, per), height in reversed(list(zip(channels, sheet.sides, strict=True))):
+        axes = sheet.axes(figure, sheet.center_left, bottom, (sheet.center, height))
+        draw_side(axes, model, label, values, per, sheet)
+        bottom += height + sheet.AIR
+    draw_activations(figure, sheet, model, bottom)
+    draw_factors(figure, sheet, model, bottom, loadings)
+    return figure
+
+
+def _check(
+    motifs: npt.ArrayLike,
+    activations: npt.ArrayLike,
+    data: Any,
+    order: npt.ArrayLike | None,
+    window: tuple[int | None, int | None],
+    rate: float | None,
+    significant: Any,
+    names: Sequence[str] | None,
+) -> Model:
+    W, H = np.asarray(motifs), np.asarray(activations)
+    if W.ndim != 3 or H.ndim != 2 or W.shape[1] != H.shape[0]:
+        raise UsageError(
+            "motifs must be units x factors x lags and activations factors x frames; they are "
+            f"{' x '.join(map(str, W.shape))} and {' x '.join(map(str, H.shape))}"
+        )
+    if data is not None and tuple(np.shape(data)) != (W.shape[0], H.shape[1]):
+        raise UsageError(
+            f"the data are {' x '.join(map(str, np.shape(data)))}, but motifs and activations are "
+            f"of {W.shape[0]} units and {H.shape[1]} frames"
+        )
+    if rate is not None and not rate > 0:
+        raise UsageError(f"rate must be positive, not {rate}")
+    rows = np.arange(W.shape[0]) if order is None else np.asarray(order, dtype=np.intp)
+    if rows.ndim != 1 or (rows.size and not 0 <= rows.min() <= rows.max() < W.shape[0]):
+        raise UsageError(f"order must hold numbers of units from 0 to {W.shape[0] - 1}")
+    first, last = window[0] or 0, H.shape[1] if window[1] is None else window[1]
+    if H.shape[1] and not 0 <= first < last <= H.shape[1]:
+        raise UsageError(
+            f"the window from frame {first} to {last} is empty or outside of the recording, which "
+            f"has {H.shape[1]} frames"
+        )
+    for what, values in (("significant", significant), ("names", names)):
+        if values is not None and len(values) != H.shape[0]:
+            raise UsageError(f"{what} has {len(values)} entries for {H.shape[0]} factors")
+    labels = [str(k + 1) for k in range(H.shape[0])] if names is None else list(map(str, names))
+    stars = None if significant is None else np.asarray(significant, dtype=bool)
+    return Model(W, H, rows, (first, last), rate, labels, stars, order is not None)
