@@ -219,12 +219,6 @@ def plot(
     return _managed(figures.factor_plot(W, H, data, show=show))
 
 
-def __getattr__(name: str) -> Any:
-    if name == "example_data":  # loaded when asked for, from a room above this one
-        return importlib.import_module("partwise.datasets").example_data
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def _data(X: Any) -> Any:
     """Return float32 as it is, all else as float64, as the original has it."""
     if not sp.issparse(X):
