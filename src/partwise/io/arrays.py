@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from partwise.io.identifiers import row_numbers
 from partwise.io.request import Parsed, Request
 from partwise.io.sources import DenseSource, value_dtype
 
-__all__ = ["bare_matrix", "read_npy", "read_npz"]
+__all__ = ["bare_matrix", "damaged", "read_npy", "read_npz", "refuse_bomb"]
 
 #: Under these names an array in an npz file is taken for the matrix if there are several.
 _NAMES = ("X", "x", "matrix", "arr_0", "data")
@@ -28,7 +29,7 @@ def read_npy(request: Request) -> Parsed:
     try:
         array = np.load(request.path, mmap_mode="r", allow_pickle=False)
     except _DAMAGE as error:
-        raise _damaged(request, "npy", error) from error
+        raise damaged(request.path, "npy", error) from error
     return bare_matrix(request, array)
 
 
@@ -36,13 +37,13 @@ def read_npz(request: Request) -> Parsed:
     """Read what `scipy.sparse.save_npz` or `numpy.savez` wrote."""
     try:
         with np.load(request.path, allow_pickle=False) as archive:
-            _refuse_bomb(request, archive)
+            refuse_bomb(request.path, archive)
             if "format" in archive.files and "shape" in archive.files:
                 matrix = _load_sparse(request, archive)
             else:
                 matrix = _pick(request, archive)
     except _DAMAGE as error:
-        raise _damaged(request, "npz", error) from error
+        raise damaged(request.path, "npz", error) from error
     return bare_matrix(request, matrix)
 
 
@@ -101,7 +102,7 @@ def _pick(request: Request, archive: Any) -> Any:
     return archive[name]
 
 
-def _refuse_bomb(request: Request, archive: Any) -> None:
+def refuse_bomb(path: Path, archive: Any) -> None:
     """Refuse arrays whose header promises more than is stored for them."""
     for member in archive.zip.infolist():
         with archive.zip.open(member) as file:
@@ -120,17 +121,18 @@ def _refuse_bomb(request: Request, archive: Any) -> None:
                 raise DataError(
                     f"the array {member.filename!r} should have {promised:,} bytes but has "
                     f"{member.file_size:,}: the file is damaged",
-                    path=request.path,
+                    path=path,
                 )
 
 
-def _damaged(request: Request, kind: str, error: Exception) -> DataError:
+def damaged(path: Path, kind: str, error: Exception) -> DataError:
+    """Return the error that says what NumPy's means."""
     if isinstance(error, DataError):
         return error
     if "allow_pickle" in str(error) or "Python objects" in str(error):
         return DataError(
             f"the {kind} file holds Python objects, which could run code when loaded; save plain "
             "numbers",
-            path=request.path,
+            path=path,
         )
-    return DataError(f"the {kind} file is damaged or cut off ({error})", path=request.path)
+    return DataError(f"the {kind} file is damaged or cut off ({error})", path=path)
