@@ -16,6 +16,7 @@ _PUBLIC: dict[str, tuple[str, str]] = {
     "KNeighborsTransformer": ("partwise.graph.transformer", "KNeighborsTransformer"),
     "MiniBatchNMF": ("partwise.factorize", "MiniBatchNMF"),
     "NMF": ("partwise.factorize", "NMF"),
+    "SeqNMF": ("partwise.sequences", "SeqNMF"),
     "Speckle": ("partwise.matrix.masks", "Speckle"),
     "held_out_error": ("partwise.factorize", "held_out_error"),
     "leiden": ("partwise.graph", "leiden"),
@@ -43,7 +44,17 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(module), attribute)
         globals()[name] = value
         return value
-    rooms = ("prepare", "workflows", "datasets", "figures", "graph", "io", "metrics", "exceptions")
+    rooms = (
+        "prepare",
+        "workflows",
+        "datasets",
+        "figures",
+        "graph",
+        "io",
+        "metrics",
+        "sequences",
+        "exceptions",
+    )
     if name in (*rooms, *_ROOMS):
         return importlib.import_module(f"partwise.{name}")
     raise AttributeError(f"module 'partwise' has no attribute {name!r}")

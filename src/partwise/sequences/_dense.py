@@ -1,0 +1,173 @@
+"""Dense data of a fit: one product per lag, or blocks through the Fourier transform.
+
+Both give what `SparseRaster` gives. The direct way costs 2 N F K L flops per product, as one matrix
+product per lag; the transform about 8 N F K, whatever L is, with the transforms of the data kept.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from partwise.sequences._grams import block_length
+from partwise.sequences._timeline import Timeline
+from partwise.utils.threads import run_tasks
+
+__all__ = ["DirectRaster", "FourierRaster"]
+
+Array = npt.NDArray[Any]
+
+#: Frames of one task of the direct way; lanes depend on the data only.
+_LANE_FRAMES = 16_384
+#: Blocks of one task of the transform.
+_BLOCKS = 8
+#: Frames below which one thread does it all.
+_SMALL = 8_192
+
+
+class _DenseRaster:
+    """What the two have in common.
+
+    Parameters
+    ----------
+    x
+        N x T, non-negative.
+    timeline
+        Its epochs.
+    dtype
+        float32 or float64.
+    n_threads
+        Threads at most.
+    """
+
+    name = "dense"
+
+    def __init__(self, x: Array, timeline: Timeline, dtype: np.dtype[Any], n_threads: int) -> None:
+        self.timeline, self.dtype = timeline, np.dtype(dtype)
+        self._n_threads = 1 if timeline.n_frames < _SMALL else n_threads
+        self.n_units = int(x.shape[0])
+        rows = np.ascontiguousarray(timeline.take(x.T), dtype=self.dtype)
+        self.total = float(np.einsum("tn,tn->", rows, rows, dtype=np.float64))
+        self.largest = float(rows.max(initial=0.0))
+        self._keep(rows)
+
+    def _keep(self, rows: Array) -> None:
+        """Store the inner frames, F x N."""
+        raise NotImplementedError
+
+
+class DirectRaster(_DenseRaster):
+    """Dense data, one matrix product per lag: for few lags."""
+
+    name = "direct"
+
+    def _keep(self, rows: Array) -> None:
+        self._rows = rows
+
+    def cross_activations(self, motifs: Array) -> Array:
+        """Return Z, F x K; see `Raster`."""
+        n_lags, k = motifs.shape[1:]
+        n_frames = self.timeline.n_frames
+        by_lag = np.ascontiguousarray(motifs.transpose(1, 0, 2)[::-1])
+        z = np.zeros((n_frames, k), self.dtype)
+
+        def lane(first: int, last: int) -> None:
+            for lag in range(n_lags):
+                stop = min(last, n_frames - lag)
+                if stop > first:
+                    z[first:stop] += self._rows[first + lag : stop + lag] @ by_lag[lag]
+
+        run_tasks(self._n_threads, [partial(lane, a, b) for a, b in self._lanes()])
+        z[~self.timeline.active] = 0
+        return z
+
+    def cross_motifs(self, activations: Array) -> Array:
+        """Return A, N x L x K; see `Raster`."""
+        n_lags, n_frames = self.timeline.n_lags, self.timeline.n_frames
+
+        def lane(first: int, last: int) -> Array:
+            found = np.zeros((n_lags, self.n_units, activations.shape[1]), self.dtype)
+            for lag in range(n_lags):
+                stop = min(last, n_frames - lag)
+                if stop > first:
+                    late = self._rows[first + lag : stop + lag]
+                    found[n_lags - 1 - lag] = late.T @ activations[first:stop]
+            return found
+
+        parts = run_tasks(self._n_threads, [partial(lane, a, b) for a, b in self._lanes()])
+        return np.ascontiguousarray(sum(parts[1:], parts[0]).transpose(1, 0, 2))
+
+    def _lanes(self) -> list[tuple[int, int]]:
+        n = self.timeline.n_frames
+        return [(a, min(a + _LANE_FRAMES, n)) for a in range(0, n, _LANE_FRAMES)]
+
+
+class FourierRaster(_DenseRaster):
+    """Dense data as transforms of overlapping blocks of frames: the cost is that of one lag."""
+
+    name = "fft"
+
+    def _keep(self, rows: Array) -> None:
+        n_frames, n = rows.shape
+        reach = self.timeline.n_lags - 1
+        # transforms of about four windows: long ones would fill the cache, short ones overlap more
+        self._n = min(block_length(self.timeline.n_lags, n_frames), _longest(reach))
+        self._step = self._n - reach
+        count = -(-n_frames // self._step)
+        padded = np.zeros((count * self._step + reach, n), self.dtype)
+        padded[:n_frames] = rows
+        kind = np.complex64 if self.dtype == np.float32 else np.complex128
+        #: block x frequency x unit
+        self._blocks = np.empty((count, self._n // 2 + 1, n), kind)
+        for b in range(count):
+            piece = padded[b * self._step : b * self._step + self._n]
+            self._blocks[b] = scipy.fft.rfft(piece, axis=0)
+
+    def cross_activations(self, motifs: Array) -> Array:
+        """Return Z, F x K; see `Raster`."""
+        _n_lags, k = motifs.shape[1:]
+        by_lag = np.ascontiguousarray(motifs.transpose(1, 0, 2)[::-1])
+        kernel = scipy.fft.rfft(by_lag, self._n, axis=0).conj()  # f x N x K
+        count = len(self._blocks)
+        z = np.empty((count * self._step, k), self.dtype)
+
+        def task(first: int, last: int) -> None:
+            seen = np.matmul(self._blocks[first:last].transpose(1, 0, 2), kernel)  # f x b x K
+            back = scipy.fft.irfft(seen, self._n, axis=0)[: self._step]
+            part = z[first * self._step : last * self._step].reshape(last - first, self._step, k)
+            part[:] = back.transpose(1, 0, 2)
+
+        run_tasks(self._n_threads, [partial(task, a, b) for a, b in self._tasks()])
+        z = z[: self.timeline.n_frames]
+        z[~self.timeline.active] = 0
+        return np.maximum(z, 0, out=z)
+
+    def cross_motifs(self, activations: Array) -> Array:
+        """Return A, N x L x K; see `Raster`."""
+        n_lags, k = self.timeline.n_lags, activations.shape[1]
+        count = len(self._blocks)
+        padded = np.zeros((count * self._step, k), self.dtype)
+        padded[: len(activations)] = activations
+        starts = padded.reshape(count, self._step, k)
+
+        def task(first: int, last: int) -> Array:
+            h = scipy.fft.rfft(starts[first:last], self._n, axis=1).conj()  # b x f x K
+            x = self._blocks[first:last].transpose(1, 2, 0)  # f x N x b
+            return np.matmul(x, h.transpose(1, 0, 2))
+
+        parts = run_tasks(self._n_threads, [partial(task, a, b) for a, b in self._tasks()])
+        found = scipy.fft.irfft(sum(parts[1:], parts[0]), self._n, axis=0)[:n_lags][::-1]
+        found = np.ascontiguousarray(found.transpose(1, 0, 2))
+        return np.maximum(found, 0, out=found)
+
+    def _tasks(self) -> list[tuple[int, int]]:
+        n = len(self._blocks)
+        return [(a, min(a + _BLOCKS, n)) for a in range(0, n, _BLOCKS)]
+
+
+def _longest(reach: int) -> int:
+    return int(scipy.fft.next_fast_len(max(512, 4 * reach), real=True))

@@ -1,0 +1,243 @@
+"""The door: recordings and masks are checked once, and put into the form that the updates use."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from partwise.exceptions import DataError, PartwiseWarning, UsageError
+from partwise.sequences._backends import make_raster
+from partwise.sequences._missing import Missing
+from partwise.sequences._problem import Problem
+from partwise.sequences._raster import inner_entries
+from partwise.sequences._timeline import Timeline, check_epochs
+from partwise.sequences.sources import FrameSource
+
+__all__ = ["Prepared", "as_recording", "prepare"]
+
+Array = npt.NDArray[Any]
+
+_REMEDY = "clip them at zero, split each unit into a positive and a negative part, or add an offset"
+
+
+#: Numbers of a recording on disk that are read at once.
+_CHUNK = 8_000_000
+#: Share of non-zeros below which frames are kept as sparse ones.
+_SPARSE = 0.3
+
+
+class Prepared(NamedTuple):
+    """A problem, and the power of two by which the data were multiplied."""
+
+    problem: Problem
+    exponent: int
+
+
+def as_recording(X: Any, *, dtype: Any = None) -> Any:
+    """Return a recording as C-ordered array, CSR matrix or frame source, its values unchecked.
+
+    Raises
+    ------
+    DataError
+        If X is not a matrix of real numbers.
+    """
+    if isinstance(X, FrameSource):
+        return X
+    if sp.issparse(X):
+        kind = _working(X.dtype, dtype)
+        return sp.csr_matrix(X, dtype=kind)
+    if isinstance(X, np.ma.MaskedArray):
+        raise UsageError("X is a masked array: give its data, and its mask as `mask`")
+    array = np.asarray(X)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"X must hold real numbers, not {array.dtype}")
+    if array.ndim != 2:
+        raise DataError(f"X must be a matrix, units x frames; it has {array.ndim} dimensions")
+    return np.ascontiguousarray(array, dtype=_working(array.dtype, dtype))
+
+
+def _read(source: FrameSource, dtype: np.dtype[Any]) -> Any:
+    """Return a recording that lies on disk as a matrix: sparse if that is smaller."""
+    n_units, n_frames = source.shape
+    step = max(1, _CHUNK // max(n_units, 1))
+    parts: list[Any] = []
+    for start in range(0, n_frames, step):
+        part = source.frames(start, min(start + step, n_frames))
+        if sp.issparse(part) or np.count_nonzero(part) < _SPARSE * part.size:
+            parts.append(sp.csc_matrix(part, dtype=dtype))
+        else:
+            parts.append(np.asarray(part, dtype))
+    if all(sp.issparse(part) for part in parts):
+        return sp.hstack(parts, format="csr")
+    return np.concatenate([p.toarray() if sp.issparse(p) else p for p in parts], axis=1)
+
+
+def _working(dtype: np.dtype[Any], asked: Any) -> np.dtype[Any]:
+    """Return float32 or float64: as asked, as the data are, or float32."""
+    if asked is not None:
+        kind: np.dtype[Any] = np.dtype(asked)
+        if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise UsageError(f"dtype must be float32 or float64, not {kind}")
+        return kind
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def _hidden(mask: Any, shape: tuple[int, int]) -> sp.csr_matrix | None:
+    """Return a mask as CSR matrix of ones where entries are hidden."""
+    if mask is None:
+        return None
+    found = sp.csr_matrix(mask, dtype=bool)
+    if found.shape != shape:
+        raise UsageError(f"the mask is {found.shape}, X is {shape}: units x frames, True hides")
+    found.sum_duplicates()
+    found.eliminate_zeros()
+    return found
+
+
+def _check_values(x: Any, hidden: sp.csr_matrix | None, missing: str) -> sp.csr_matrix | None:
+    """Refuse values that cannot be used and are not hidden; return all hidden entries."""
+    values = x.data if sp.issparse(x) else x
+    finite = np.isfinite(values)
+    if not finite.all():
+        where = _places(x, np.isnan(values))
+        if missing == "hide" and where.nnz:
+            hidden = where if hidden is None else (hidden + where).astype(bool).tocsr()
+        bad = _outside(_places(x, ~finite), hidden)
+        if bad is not None:
+            raise DataError(
+                f"unit {bad[0] + 1} is NaN or infinite at frame {bad[1] + 1}; missing values are "
+                "left out with missing='hide', or with a mask"
+            )
+    with np.errstate(invalid="ignore"):
+        negative = values < 0
+    if negative.any():
+        bad = _outside(_places(x, negative), hidden)
+        if bad is not None:
+            raise DataError(
+                f"unit {bad[0] + 1} is negative at frame {bad[1] + 1}: a sum of sequences cannot "
+                f"be; {_REMEDY}"
+            )
+    return hidden
+
+
+def _places(x: Any, flags: Array) -> sp.csr_matrix:
+    """Return the flagged values of a matrix as its non-zeros."""
+    if sp.issparse(x):
+        marked = sp.csr_matrix((flags, x.indices, x.indptr), shape=x.shape)
+        marked.eliminate_zeros()
+        return marked
+    return sp.csr_matrix(flags)
+
+
+def _outside(places: sp.csr_matrix, hidden: sp.csr_matrix | None) -> tuple[int, int] | None:
+    """Return the first of the places that is not hidden."""
+    if hidden is not None:
+        places = (places.astype(np.int8) - places.multiply(hidden).astype(np.int8)).tocsr()
+        places.eliminate_zeros()
+    if not places.nnz:
+        return None
+    table = places.tocoo()
+    first = np.lexsort((table.col, table.row))[0]
+    return int(table.row[first]), int(table.col[first])
+
+
+def _without(x: Any, hidden: sp.csr_matrix | None) -> Any:
+    """Return data with zeros at the hidden entries."""
+    if hidden is None or not hidden.nnz:
+        return x
+    if not sp.issparse(x):
+        clean = x.copy()
+        clean[hidden.nonzero()] = 0
+        return clean
+    kept = x.tocoo()
+    inside = np.asarray(hidden[kept.row, kept.col]).reshape(-1)
+    return sp.csr_matrix(
+        (kept.data[~inside], (kept.row[~inside], kept.col[~inside])), shape=x.shape
+    )
+
+
+def prepare(
+    X: Any,
+    n_lags: int,
+    *,
+    mask: Any = None,
+    epochs: Any = None,
+    missing: str = "raise",
+    backend: str = "auto",
+    dtype: Any = None,
+    exponent: int | None = None,
+    n_threads: int = 1,
+) -> Prepared:
+    """Check a recording and make a problem of it.
+
+    Parameters
+    ----------
+    X
+        Units x frames.
+    n_lags
+        L.
+    mask
+        Entries to hide, True hides.
+    epochs
+        Pairs of frames; None is one epoch of all frames.
+    missing
+        "raise" or "hide": what NaN means.
+    backend, dtype
+        How the data lie; type of data and factors.
+    exponent
+        Multiply the data by two to this power; None brings the largest value to about one.
+    n_threads
+        Threads at most.
+
+    Raises
+    ------
+    DataError, UsageError
+        If something cannot be used; names unit and frame.
+    """
+    x = as_recording(X, dtype=dtype)
+    if isinstance(x, FrameSource):
+        x = _read(x, _working(x.dtype, dtype))
+    n_units, n_frames = x.shape
+    if not n_units or not n_frames:
+        raise DataError(f"X has {n_units} units and {n_frames} frames; there is nothing to fit")
+    timeline = Timeline(check_epochs(epochs, n_frames), n_frames, n_lags)
+    if n_lags >= max(timeline.lengths):
+        raise UsageError(
+            f"n_lags is {n_lags}, but the longest stretch has {max(timeline.lengths)} frames: "
+            "motifs must be shorter than the recording"
+        )
+    if n_units > n_frames:
+        warnings.warn(
+            f"X has {n_units} units and only {n_frames} frames: units are rows here; transpose it "
+            "if its rows are frames",
+            PartwiseWarning,
+            stacklevel=4,
+        )
+    hidden = _hidden(mask, (n_units, n_frames))
+    hidden = _check_values(x, hidden, missing)
+    x = _without(x, hidden)
+    values = x.data if sp.issparse(x) else x
+    largest = float(values.max(initial=0.0))
+    if exponent is None:
+        exponent = 0 if largest == 0 else -math.frexp(largest)[1]
+    if exponent:
+        x = _scaled(x, exponent)
+    raster = make_raster(x, timeline, dtype=x.dtype, backend=backend, n_threads=n_threads)
+    return Prepared(_problem(raster, timeline, hidden, n_threads), exponent)
+
+
+def _problem(raster: Any, timeline: Timeline, hidden: Any, n_threads: int) -> Problem:
+    inner = None if hidden is None else inner_entries(hidden, timeline)
+    return Problem(raster, Missing(timeline, inner, n_threads), n_threads)
+
+
+def _scaled(x: Any, exponent: int) -> Any:
+    """Return a matrix times two to the power of `exponent`."""
+    if sp.issparse(x):
+        return sp.csr_matrix((np.ldexp(x.data, exponent), x.indices, x.indptr), shape=x.shape)
+    return np.ldexp(x, exponent)
