@@ -89,7 +89,7 @@ def collect(
     n_frames = 0
     for n in range(first, last):
         if indptr[n] < indptr[n + 1]:
-            n_frames = max(n_frames, np.int64(frames[indptr[n + 1] - 1]) + 1)
+            n_frames = max(n_frames, int(frames[indptr[n + 1] - 1]) + 1)
     for begin in range(0, n_frames, tile):
         for n in range(first, last):
             low, high, stop = where[n - first], where[n - first], np.int64(indptr[n + 1])

@@ -56,7 +56,7 @@ def make_raster(
     sparse = sp.issparse(x)
     if backend == "auto":
         nnz = int(x.nnz) if sparse else int(np.count_nonzero(x))
-        backend = "sparse" if sparse else choose(*x.shape, nnz, timeline.n_lags)
+        backend = "sparse" if sparse else choose(x.shape[0], x.shape[1], nnz, timeline.n_lags)
     if backend == "sparse":
         return SparseRaster(sp.csr_matrix(x), timeline, dtype, n_threads)
     dense = x.toarray() if sparse else x

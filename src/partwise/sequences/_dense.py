@@ -157,12 +157,14 @@ class FourierRaster(_DenseRaster):
         def task(first: int, last: int) -> Array:
             h = scipy.fft.rfft(starts[first:last], self._n, axis=1).conj()  # b x f x K
             x = self._blocks[first:last].transpose(1, 2, 0)  # f x N x b
-            return np.matmul(x, h.transpose(1, 0, 2))
+            product: Array = np.matmul(x, h.transpose(1, 0, 2))
+            return product
 
         parts = run_tasks(self._n_threads, [partial(task, a, b) for a, b in self._tasks()])
         found = scipy.fft.irfft(sum(parts[1:], parts[0]), self._n, axis=0)[:n_lags][::-1]
         found = np.ascontiguousarray(found.transpose(1, 0, 2))
-        return np.maximum(found, 0, out=found)
+        products: Array = np.maximum(found, 0, out=found)
+        return products
 
     def _tasks(self) -> list[tuple[int, int]]:
         n = len(self._blocks)

@@ -108,7 +108,8 @@ def correlate_activations(activations: Array, n_lags: int, n_threads: int = 1) -
     total = sum(_run(task, n_blocks, 1 if n_frames < _SMALL else n_threads))
     # frame s of a block lies at s in `late` and at s + reach in `both`: lag d at d - reach
     lags = scipy.fft.irfft(np.asarray(total), n, axis=0)
-    return np.take(lags, (np.arange(n_lags) - reach) % n, axis=0)
+    found: Array = np.take(lags, (np.arange(n_lags) - reach) % n, axis=0)
+    return found
 
 
 def model_times_activations(motifs: Array, correlations: Array) -> Array:
@@ -128,7 +129,8 @@ def model_times_activations(motifs: Array, correlations: Array) -> Array:
     kernel[:n_lags] = correlations.transpose(0, 2, 1)
     kernel[n - n_lags + 1 :] = correlations[:0:-1]
     seen = np.matmul(_lag_spectrum(motifs, n), scipy.fft.rfft(kernel, axis=0))
-    return np.ascontiguousarray(scipy.fft.irfft(seen, n, axis=0)[:n_lags].transpose(1, 0, 2))
+    found: Array = scipy.fft.irfft(seen, n, axis=0)[:n_lags].transpose(1, 0, 2)
+    return np.ascontiguousarray(found)
 
 
 def _lag_spectrum(motifs: Array, n: int) -> Array:

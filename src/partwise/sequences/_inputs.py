@@ -84,7 +84,8 @@ def _working(dtype: np.dtype[Any], asked: Any) -> np.dtype[Any]:
         if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise UsageError(f"dtype must be float32 or float64, not {kind}")
         return kind
-    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    working: np.dtype[Any] = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    return working
 
 
 def _hidden(mask: Any, shape: tuple[int, int]) -> sp.csr_matrix | None:
