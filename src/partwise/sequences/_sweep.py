@@ -1,0 +1,139 @@
+"""Fits of many settings: side by side where they are small, each reported as soon as it is done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from partwise.exceptions import UsageError
+from partwise.sequences._inputs import as_recording
+from partwise.sequences._timeline import check_epochs
+from partwise.sequences.model import SeqNMF
+from partwise.sequences.splits import Split, split_time
+from partwise.utils.random import RandomLike, generator
+from partwise.utils.threads import resolve_threads, run_tasks
+
+__all__ = ["Fits", "OnFit", "Row", "Unit", "halves", "run_units"]
+
+#: What one fit gave, as it goes into tables and checkpoints.
+Row: TypeAlias = dict[str, Any]
+OnFit: TypeAlias = Callable[[Row], None]
+#: What tells a unit of work, how many rows it gives, and the work itself.
+Unit: TypeAlias = tuple[Mapping[str, Any], int, Callable[[], Sequence[Row]]]
+
+#: Numbers of a recording from which its fits run one after another, each on all threads.
+_LARGE = 2**24
+
+
+class Fits:
+    """Fits of one kind of model to recordings of one size.
+
+    Parameters
+    ----------
+    settings
+        Parameters of `SeqNMF` that all fits share; `n_threads` counts for all fits together.
+    ours
+        Parameters that are not for the settings to change.
+    random_state
+        Seed, from which each fit derives its own by what it is, not by when it runs.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Any] | None, ours: Iterable[str], random_state: RandomLike
+    ) -> None:
+        self.settings = dict(settings or {})
+        wrong = sorted(set(self.settings) - set(SeqNMF().get_params()))
+        if wrong:
+            raise UsageError(f"settings: SeqNMF has no parameter {wrong[0]!r}")
+        taken = sorted({*ours, "random_state"} & set(self.settings))
+        if taken:
+            raise UsageError(f"settings must not give {taken[0]!r}: it is set here for each fit")
+        self.n_threads = resolve_threads(self.settings.pop("n_threads", None))
+        self.entropy = int(generator(random_state).integers(2**62))
+
+    def rng(self, *purpose: int) -> np.random.Generator:
+        """Return a generator that depends on the seed and these numbers only."""
+        return np.random.default_rng([self.entropy, *purpose])
+
+    def fit(
+        self, X: Any, *, seed: tuple[int, ...], epochs: Any, mask: Any = None, **own: Any
+    ) -> Any:
+        """Return a fitted model; **own go to `SeqNMF`."""
+        model = SeqNMF(
+            **self.settings, **own, random_state=self.rng(*seed), n_threads=self.n_threads
+        )
+        return model.fit(X, mask=mask, epochs=epochs)
+
+    def at_once(self, X: Any) -> int:
+        """Return how many fits of X run side by side."""
+        if sp.issparse(X):
+            return self.n_threads if X.nnz < _LARGE else 1
+        return self.n_threads if isinstance(X, np.ndarray) and X.size < _LARGE else 1
+
+
+def halves(X: Any, X_test: Any, n_lags: int, epochs: Any) -> Split:
+    """Return what to fit and what to test on: the last quarter, unless there are test data.
+
+    Epochs are those of X; test data of their own are one epoch.
+    """
+    if X_test is None:
+        return split_time(X, n_lags=n_lags, epochs=epochs)
+    recording, other = as_recording(X), as_recording(X_test)
+    if recording.shape[0] != other.shape[0]:
+        raise UsageError(
+            f"X_test has {other.shape[0]} units, X has {recording.shape[0]}: they must be the same"
+        )
+    n_frames = recording.shape[1]
+    spans = None if epochs is None else check_epochs(epochs, n_frames)
+    return Split(recording, other, spans, None, n_frames)
+
+
+def run_units(
+    units: Sequence[Unit], *, done: Iterable[Row], on_fit: OnFit | None, n_threads: int
+) -> list[Row]:
+    """Run what is not done yet, and return all rows in the order of the units.
+
+    Parameters
+    ----------
+    units
+        What to do. Rows of a unit hold all that tells it.
+    done
+        Rows of an earlier run; units of which all rows are there are not run again.
+    on_fit
+        Called with each row as soon as its unit is done, by one thread at a time.
+    n_threads
+        Units that run at a time.
+    """
+    earlier = [dict(row) for row in done]
+    lock = threading.Lock()
+
+    def one(key: Mapping[str, Any], count: int, work: Callable[[], Sequence[Row]]) -> list[Row]:
+        found = [row for row in earlier if _is_of(row, key)]
+        if len(found) == count:
+            return found
+        rows = list(work())
+        if on_fit is not None:
+            with lock:
+                for row in rows:
+                    on_fit(dict(row))
+        return rows
+
+    results = run_tasks(n_threads, [partial(one, *unit) for unit in units])
+    return [row for rows in results for row in rows]
+
+
+def _is_of(row: Row, key: Mapping[str, Any]) -> bool:
+    """Tell whether a row is of a unit; numbers may have been through text."""
+    for name, value in key.items():
+        other = row.get(name)
+        if isinstance(value, float):
+            if not isinstance(other, (int, float)) or not np.isclose(other, value, 1e-9, 0.0):
+                return False
+        elif other != value:
+            return False
+    return True
