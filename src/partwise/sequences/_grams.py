@@ -103,7 +103,8 @@ def correlate_activations(activations: Array, n_lags: int, n_threads: int = 1) -
         both = _windows(padded[:, first * step :], last - first, step, n - reach)
         a = scipy.fft.rfft(late, n, axis=2).transpose(2, 0, 1)
         b = scipy.fft.rfft(both, n, axis=2).transpose(2, 1, 0)
-        return np.matmul(a, b.conj())
+        product: Array = np.matmul(a, b.conj())
+        return product
 
     total = sum(_run(task, n_blocks, 1 if n_frames < _SMALL else n_threads))
     # frame s of a block lies at s in `late` and at s + reach in `both`: lag d at d - reach
