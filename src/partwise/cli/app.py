@@ -112,6 +112,11 @@ app = LazyGroup(
             "programs",
             "Find expression programs in counts: consensus NMF over many fits, report.",
         ),
+        "sequences": (
+            "partwise.cli.sequences",
+            "sequences",
+            "Find sequences that recur in recordings: fit, test, sweep, select-k, simulate, plot.",
+        ),
         "simulate": ("partwise.cli.simulate", "simulate", "Write tables whose truth is known."),
         "warmup": (
             "partwise.cli.warmup",

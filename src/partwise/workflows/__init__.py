@@ -26,6 +26,32 @@ if TYPE_CHECKING:
     from partwise.workflows.project_options import ProjectOptions
     from partwise.workflows.rank_job import RankResult, rank
     from partwise.workflows.rank_options import RankOptions
+    from partwise.workflows.sequences_fit_job import SequencesFitResult, sequences_fit
+    from partwise.workflows.sequences_options import SequencesFitOptions
+    from partwise.workflows.sequences_other_options import (
+        SequencesPlotOptions,
+        SequencesSignificanceOptions,
+        SequencesSimulateOptions,
+    )
+    from partwise.workflows.sequences_plot_job import SequencesPlotResult, sequences_plot
+    from partwise.workflows.sequences_result import SequencesFit, load_sequences
+    from partwise.workflows.sequences_significance_job import (
+        SequencesSignificanceResult,
+        sequences_significance,
+    )
+    from partwise.workflows.sequences_simulate_job import (
+        SequencesSimulateResult,
+        sequences_simulate,
+    )
+    from partwise.workflows.sequences_sweep_job import (
+        SequencesChoice,
+        sequences_select_k,
+        sequences_sweep,
+    )
+    from partwise.workflows.sequences_sweep_options import (
+        SequencesSelectKOptions,
+        SequencesSweepOptions,
+    )
     from partwise.workflows.simulate_job import (
         SimulateOptions,
         SimulateTissueOptions,
@@ -51,12 +77,25 @@ __all__ = [
     "ProjectResult",
     "RankOptions",
     "RankResult",
+    "SequencesChoice",
+    "SequencesFit",
+    "SequencesFitOptions",
+    "SequencesFitResult",
+    "SequencesPlotOptions",
+    "SequencesPlotResult",
+    "SequencesSelectKOptions",
+    "SequencesSignificanceOptions",
+    "SequencesSignificanceResult",
+    "SequencesSimulateOptions",
+    "SequencesSimulateResult",
+    "SequencesSweepOptions",
     "SimulateOptions",
     "SimulateTissueOptions",
     "TuneOptions",
     "TuneRun",
     "cluster",
     "factorize",
+    "load_sequences",
     "neighborhoods",
     "plan_cluster",
     "plan_neighborhoods",
@@ -64,6 +103,12 @@ __all__ = [
     "programs",
     "project",
     "rank",
+    "sequences_fit",
+    "sequences_plot",
+    "sequences_select_k",
+    "sequences_significance",
+    "sequences_simulate",
+    "sequences_sweep",
     "simulate",
     "simulate_cells",
     "tune",
@@ -83,6 +128,25 @@ _PUBLIC = {
     "RankResult": "rank_job",
     "ProjectOptions": "project_options",
     "ProjectResult": "project_job",
+    "SequencesChoice": "sequences_sweep_job",
+    "SequencesFit": "sequences_result",
+    "SequencesFitOptions": "sequences_options",
+    "SequencesFitResult": "sequences_fit_job",
+    "SequencesPlotOptions": "sequences_other_options",
+    "SequencesPlotResult": "sequences_plot_job",
+    "SequencesSelectKOptions": "sequences_sweep_options",
+    "SequencesSignificanceOptions": "sequences_other_options",
+    "SequencesSignificanceResult": "sequences_significance_job",
+    "SequencesSimulateOptions": "sequences_other_options",
+    "SequencesSimulateResult": "sequences_simulate_job",
+    "SequencesSweepOptions": "sequences_sweep_options",
+    "load_sequences": "sequences_result",
+    "sequences_fit": "sequences_fit_job",
+    "sequences_plot": "sequences_plot_job",
+    "sequences_select_k": "sequences_sweep_job",
+    "sequences_significance": "sequences_significance_job",
+    "sequences_simulate": "sequences_simulate_job",
+    "sequences_sweep": "sequences_sweep_job",
     "SimulateOptions": "simulate_job",
     "SimulateTissueOptions": "simulate_job",
     "Plan": "plan",
