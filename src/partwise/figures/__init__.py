@@ -35,9 +35,11 @@ from partwise.figures.programs import (
     usage_maps,
 )
 from partwise.figures.rank import rank_curves
+from partwise.figures.sequence_curves import cost_curve, k_curves, lambda_sweep
 from partwise.figures.sequence_sheet import factor_colors
 from partwise.figures.sequences import factor_plot
 from partwise.figures.settings import settings_agreement
+from partwise.figures.significance import significance_plot
 from partwise.figures.style import (
     GREY,
     OKABE_ITO,
@@ -50,6 +52,7 @@ from partwise.figures.style import (
     render,
 )
 from partwise.figures.tissue import TissuePanel, cluster_places, tissue_maps
+from partwise.figures.triggered import triggered_rasters
 from partwise.figures.tune import resolution_ranges, tuning_grid
 from partwise.figures.variance import variance_curve
 
@@ -68,6 +71,7 @@ __all__ = [
     "clustergram",
     "colors_for",
     "composition",
+    "cost_curve",
     "coverage_bars",
     "display_name",
     "elide",
@@ -80,6 +84,8 @@ __all__ = [
     "fit_histogram",
     "fov_neighbors",
     "group_fractions",
+    "k_curves",
+    "lambda_sweep",
     "leading_features",
     "leading_heatmap",
     "loss_curve",
@@ -93,8 +99,10 @@ __all__ = [
     "render",
     "resolution_ranges",
     "settings_agreement",
+    "significance_plot",
     "stability_error",
     "tissue_maps",
+    "triggered_rasters",
     "tuning_grid",
     "type_neighborhoods",
     "usage_by_cluster",
