@@ -242,7 +242,11 @@ def _problem(cell: str, decimal: str, missing: str) -> str | None:
             "--missing hide (missing='hide'), or fill them"
         )
     problem = cell_problem(cell, decimal)
-    return None if problem is None or "is negative" in problem else problem
+    if problem is None or "is negative" in problem:
+        return None
+    return problem.replace(
+        "choose the feature columns by pattern", "leave the column out of the table"
+    ).replace("drop the row", "give it as NaN and hide it (missing='hide')")
 
 
 def _refuse(
@@ -253,6 +257,8 @@ def _refuse(
     for line, cells, _ in open_records(path, dialect):
         for j in positions:
             problem = _problem(cells[j], dialect.decimal, missing)
+            if problem and "\n" in cells[j].strip():
+                problem = "a quotation mark is opened in this line and never closed"
             if problem:
                 name = f"{j + 1}" if bare else dialect.header[j]
                 raise DataError(f"{problem} {lines}", path=path, row=line, column=name)

@@ -36,7 +36,9 @@ _REFUSED = {
 }
 _ZARR = ("zarr.json", ".zgroup", ".zmetadata")
 _COMPRESSED = re.compile(r"\.(gz|zst|zstd|bz2|bgz)$", re.IGNORECASE)
-_KNOWN = re.compile(r"\.(csv|tsv|tab|txt|parquet|pq|h5ad|zarr|npy|npz|mtx)$", re.IGNORECASE)
+_KNOWN = re.compile(
+    r"\.(csv|tsv|tab|txt|parquet|pq|h5ad|zarr|npy|npz|mtx|mat|nwb|h5|hdf5)$", re.IGNORECASE
+)
 
 
 def open_table(

@@ -145,7 +145,7 @@ def _roles(columns: Columns, request: RecordingRequest) -> _Roles:
             roles.time = j
         elif roles.trial is None and _TRIAL.fullmatch(name):
             roles.trial = j
-        elif _FRAME.fullmatch(name) or (j == 0 and _NO_NAME.fullmatch(name)):
+        elif _FRAME.fullmatch(name) or (_NO_NAME.fullmatch(name) and (name or j == 0)):
             index.append(j)
         else:
             roles.units.append(j)

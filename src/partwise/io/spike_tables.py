@@ -141,10 +141,7 @@ def bin_spikes(
             "time 0 or more to all times",
             path=path,
         )
-    stop = (np.floor(last / request.bin_width) + 1) * request.bin_width
-    data = spike_raster(
-        spikes, bin_width=request.bin_width, start=0.0, stop=float(stop), units=list(spikes)
-    )
+    data = spike_raster(spikes, bin_width=request.bin_width)
     found = Found(data, kind, tuple(spikes), 1 / request.bin_width, variable=variable)
     n = sum(len(times) for times in spikes.values())
     found.notes.append(f"{n:,} spikes of {len(spikes)} units in bins of {request.bin_width:g} s")

@@ -75,9 +75,7 @@ def read_hdf5(request: RecordingRequest) -> Found:
     except OSError as error:
         text = f"the HDF5 file is damaged or cut off ({error})"
         raise DataError(text, path=request.path) from error
-    items: list[tuple[str, Any]] = []
-    file.visititems(lambda name, item: items.append((name, item)))
-    return _of_group(request, file, items, "hdf5", file.close)
+    return _of_group(request, file, "hdf5", file.close)
 
 
 def read_zarr_arrays(request: RecordingRequest) -> Found:
@@ -90,24 +88,28 @@ def read_zarr_arrays(request: RecordingRequest) -> Found:
     except (OSError, ValueError, KeyError, TypeError) as error:
         text = f"this is no Zarr array or group ({error})"
         raise DataError(text, path=request.path) from error
+    return _of_group(request, root, "zarr", root.store.close)
+
+
+def _items(root: Any) -> list[tuple[str, Any]]:
+    """Return what is in a file, at any depth, by its place."""
     if hasattr(root, "shape"):
-        return _of_group(request, root, [("the array", root)], "zarr", root.store.close)
-    items: list[tuple[str, Any]] = []
+        return [("the array", root)]
     if hasattr(root, "members"):
-        items = list(root.members(max_depth=None))
-    else:  # zarr 2
-        root.visititems(lambda name, item: items.append((name, item)))
-    return _of_group(request, root, items, "zarr", root.store.close)
+        return list(root.members(max_depth=None))
+    items: list[tuple[str, Any]] = []
+    root.visititems(lambda name, item: items.append((name, item)))  # HDF5, and zarr 2
+    return items
 
 
 def _of_group(
     request: RecordingRequest,
     root: Any,
-    items: list[tuple[str, Any]],
     kind: str,
     close: Callable[[], None],
 ) -> Found:
     try:
+        items = _items(root)
         if any(name == "obs" for name, _ in items) and any(name == "var" for name, _ in items):
             raise DataError(_ANNDATA, path=request.path)
         variables = [_variable(name, item) for name, item in items if hasattr(item, "shape")]
