@@ -15,6 +15,8 @@ import pandas as pd
 import data
 from common import Session
 from measures import adjusted_rand, deviance, relative_error
+from partwise.sequences import match_motifs
+from partwise.workflows import sequences_fit, sequences_simulate
 from pipeline import commands, measured
 
 K = 8
@@ -66,9 +68,28 @@ def pipeline(folder: Path) -> None:
         raise SystemExit("the clusters do not agree with the planted types")
 
 
+def sequences(folder: Path) -> None:
+    """`partwise sequences fit` on a simulated recording must find both planted sequences."""
+    plan = {"n_frames": 6000, "n_sequences": 2, "n_neurons": 10, "seed": 1}
+    made = sequences_simulate(**plan, output_dir=folder)
+    begin = time.perf_counter()
+    run = sequences_fit(
+        made.outputs["recording"], n_components=4, n_lags=40, lambda_=0.01, output_dir=folder
+    )
+    seconds = time.perf_counter() - begin
+    found = match_motifs(made.simulated.motifs, run.fit.motifs)
+    print(
+        f"sequences: {seconds:.1f} s, {run.found['n_significant']} significant, held-out power "
+        f"{run.fit.power_held_out:.3f}, cosines with what was planted {found.scores.round(3)}"
+    )
+    planted = set((found.pairs[:, 1] + 1).tolist())
+    if found.scores.min() < 0.9 or not planted <= set(run.found["significant_factors"]):
+        raise SystemExit("a planted sequence was not found")
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    for part in (engine, counts, pipeline):
+    for part in (engine, counts, pipeline, sequences):
         with tempfile.TemporaryDirectory() as folder:
             part(Path(folder))
 

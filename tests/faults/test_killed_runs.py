@@ -149,3 +149,28 @@ def test_interrupted_factorization(small_table, tmp_path):
     assert "Traceback" not in err
     assert fingerprint(folder) == before
     assert hidden(folder) == []
+
+
+def test_killed_sequences(tmp_path):
+    """A fit of sequences that is killed while it writes leaves the earlier one whole."""
+    from partwise.workflows import sequences_fit, sequences_simulate
+
+    made = sequences_simulate(n_frames=800, n_sequences=1, output_dir=tmp_path / "data")
+    recording, folder = made.outputs["recording"], tmp_path / "results"
+    sequences_fit(recording, n_components=1, n_lags=20, max_iter=3, n_null=20, output_dir=folder)
+    before = fingerprint(folder)
+    command = [sys.executable, "-m", "partwise", "sequences", "fit", recording, "-o", folder]
+    process = subprocess.Popen(
+        [str(part) for part in (*command, "-k", "2", "-l", "25", "--n-null", "20")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until_at_work(process, folder, "*_sequences.npz")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert fingerprint(folder) == before
+    assert len(hidden(folder)) == 1
+    sequences_fit(recording, n_components=1, n_lags=20, max_iter=3, n_null=20, output_dir=folder)
+    assert set(fingerprint(folder)) == set(before)
+    assert hidden(folder) == []

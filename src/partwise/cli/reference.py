@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from partwise.utils.atomic import write_text
-from partwise.workflows.options import specs
+from partwise.workflows.options import OptionSpec, specs
 
 __all__ = ["reference"]
 
@@ -18,10 +18,27 @@ _BEGIN, _END = "<!-- options: begin -->\n", "<!-- options: end -->"
 
 
 def reference(command: str = "cluster") -> str:
-    """Return all options of a command as tables, one per section."""
+    """Return all options of a command as tables, one per section.
+
+    Of a group of commands, one part per command; options that a command above has, too, are named.
+    """
     module = importlib.import_module(f"partwise.workflows.{command}_options")
+    if not hasattr(module, "options_of_commands"):
+        return _tables(list(specs(getattr(module, f"{command.capitalize()}Options"))))
+    above: list[OptionSpec] = []
+    parts = []
+    for name, options in module.options_of_commands().items():
+        own = [spec for spec in specs(options) if spec not in above]
+        known = [f"`{spec.flags[-1]}`" for spec in specs(options) if spec in above]
+        more = f"\n\nAnd, as above: {', '.join(known)}." if known else ""
+        parts.append(f"### partwise {command} {name}\n\n{_tables(own)}{more}")
+        above += own
+    return "\n\n".join(parts)
+
+
+def _tables(options: list[OptionSpec]) -> str:
     sections: dict[str, list[str]] = {}
-    for spec in specs(getattr(module, f"{command.capitalize()}Options")):
+    for spec in options:
         flags = ", ".join(f"`{flag}`" for flag in spec.flags)
         text = spec.help
         if spec.choices:

@@ -227,7 +227,7 @@ def around(n_lags: int) -> tuple[int, int]:
 
 def triggered_means(found: SequencesFindings, before: int, after: int) -> npt.NDArray[Any]:
     """Return mean activity around events, K x N x (before + after); NaN without events."""
-    return triggered_average(
+    means: npt.NDArray[Any] = triggered_average(
         found.recording.shown,
         found.events.assign(factor=found.events["factor"] - 1),
         before=before,
@@ -235,6 +235,7 @@ def triggered_means(found: SequencesFindings, before: int, after: int) -> npt.ND
         n_factors=found.n_factors,
         epochs=found.recording.epochs,
     )
+    return means
 
 
 def results_of(found: SequencesFindings) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def _find(
     """Run the stages that compute."""
     k, n_lags, how, fixed = given_motifs(options, recording)
     split = split_recording(recording, options.test_fraction, n_lags)
-    sides = side_of(recording, options.side, options.side_rate)
+    sides = side_of(recording, options.side)
     with clock.stage("fit", total=options.max_iter * options.n_init) as stage:
         model, fit = fit_recording(
             recording, split, options, (k, n_lags), fixed, n_threads=n_threads, stage=stage

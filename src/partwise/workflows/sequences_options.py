@@ -185,8 +185,8 @@ class SequencesFitOptions(FitOptions, FactorOptions):
     n_null, p, correction
         Shuffles of the significance test at most, its level, and how it is corrected for the
         number of factors. 0 shuffles: no test.
-    side, side_rate
-        Another array of the file to draw above, aligned in time, and its frames per second.
+    side
+        Another array of the file to draw above, aligned in time.
     output_dir, formats, figure
         Where the results go, formats of the tables and of the figures.
     seed, threads
@@ -285,16 +285,10 @@ class SequencesFitOptions(FitOptions, FactorOptions):
         None,
         "--side",
         kind=str,
-        help="Another array of the file, such as a spectrogram, to draw above the factors.",
+        help="Another array of the file, such as a spectrogram, to draw above the factors; none "
+        "draws none.",
         section=_OUTPUT,
-    )
-    side_rate: float | None = option(
-        None,
-        "--side-rate",
-        kind=float,
-        help="Its frames per second.",
-        section=_OUTPUT,
-        shown_default="what the file says",
+        shown_default="the first that has a rate and is as long as the recording",
     )
     output_dir: str | os.PathLike[str] = output_dir_option("sequence_results")
     formats: tuple[str, ...] = formats_option("the tables", FORMATS)
@@ -329,10 +323,6 @@ class SequencesFitOptions(FitOptions, FactorOptions):
         if self.motifs is not None:
             object.__setattr__(self, "motifs", os.fspath(self.motifs))
         check_test(self.test_fraction, self.n_null, self.p, self.correction)
-        if self.side_rate is not None:
-            check_number("side_rate", self.side_rate, above=0.0)
-            if self.side is None:
-                raise UsageError("--side-rate has no use without --side")
         object.__setattr__(self, "output_dir", os.fspath(self.output_dir))
         object.__setattr__(self, "formats", names_of("format", self.formats))
         for name in self.formats:

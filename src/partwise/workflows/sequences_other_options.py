@@ -120,8 +120,8 @@ class SequencesPlotOptions:
         "factors": units sorted by factor and peak; "file": as they are in the file.
     factors
         Numbers of the factors to draw, from 1; empty means all.
-    side, side_rate
-        Another array of the file to draw above, aligned in time, and its frames per second.
+    side
+        Another array of the file to draw above, aligned in time.
     title
         Text above.
     output_dir
@@ -177,16 +177,10 @@ class SequencesPlotOptions:
         None,
         "--side",
         kind=str,
-        help="Another array of the file, such as a spectrogram, to draw above the factors.",
+        help="Another array of the file, such as a spectrogram, to draw above the factors; none "
+        "draws none.",
         section=_FIGURE,
-    )
-    side_rate: float | None = option(
-        None,
-        "--side-rate",
-        kind=float,
-        help="Its frames per second.",
-        section=_FIGURE,
-        shown_default="what the file says",
+        shown_default="the first that has a rate and is as long as the recording",
     )
     title: str | None = option(None, "--title", kind=str, help="Text above.", section=_FIGURE)
     output_dir: str | os.PathLike[str] | None = option(
@@ -217,10 +211,6 @@ class SequencesPlotOptions:
         check_choice("show", self.show, SHOWN)
         check_choice("order", self.order, ORDERS)
         object.__setattr__(self, "factors", _numbers_of(self.factors))
-        if self.side_rate is not None:
-            check_number("side_rate", self.side_rate, above=0.0)
-            if self.side is None:
-                raise UsageError("--side-rate has no use without --side")
         for name in ("data", "output_dir"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, os.fspath(getattr(self, name)))

@@ -186,7 +186,7 @@ def _draw(
     motifs = fit.motifs[:, chosen]
     if recording is not None:
         motifs = motifs[units_of_fit(fit, recording)]
-    side = {} if recording is None else side_of(recording, options.side, options.side_rate)
+    side = {} if recording is None else side_of(recording, options.side)
     figure = figures.factor_plot(
         motifs,
         fit.activations[chosen],

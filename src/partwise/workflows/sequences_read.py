@@ -263,27 +263,30 @@ def _cut(mask: Any, frame: int) -> tuple[Any, Any]:
     return (None, None) if mask is None else (mask[:, :frame], mask[:, frame:])
 
 
-def side_of(
-    recording: Prepared, name: str | None, rate: float | None
-) -> dict[str, tuple[npt.NDArray[Any], float]]:
-    """Return an array of the file that is aligned in time, with its rate; nothing if none is asked.
+def side_of(recording: Prepared, name: str | None) -> dict[str, tuple[npt.NDArray[Any], float]]:
+    """Return what to draw above the factors: name -> (an array aligned in time, its rate).
+
+    Parameters
+    ----------
+    recording
+        With what else the file holds.
+    name
+        Which of it; None takes the first, "none" nothing.
 
     Raises
     ------
     UsageError
-        If the file does not hold it, or its rate is not known.
+        If the file has none of that name.
     """
-    if name is None:
+    there = {key: (v, rate) for key, (v, rate) in recording.side.items() if rate is not None}
+    if name == "none" or recording.rate is None or (name is None and not there):
         return {}
-    if name not in recording.side:
-        there = ", ".join(recording.side) or "nothing beside the recording"
-        raise UsageError(f"--side: the file has no {name!r} to draw; it has {there}")
-    values, own = recording.side[name]
-    if rate is None and own is None:
-        raise UsageError(f"--side {name}: the file does not say its rate; give --side-rate HZ")
-    if recording.rate is None:
-        raise UsageError(
-            f"--side {name}: it is aligned by seconds, and the recording does not say how many "
-            "frames a second has; give --rate HZ"
-        )
-    return {name: (np.asarray(values, dtype=float), float(rate or own or 0))}
+    name = next(iter(there)) if name is None else name
+    if name in there:
+        values, rate = there[name]
+        return {name: (np.asarray(values, dtype=float), float(rate))}
+    raise UsageError(
+        f"--side: {name!r} cannot be drawn beside the recording; {', '.join(there) or 'nothing'} "
+        f"can. What can be has a rate in the file (such as {name}fs) and is as long as the "
+        "recording"
+    )

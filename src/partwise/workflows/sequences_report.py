@@ -84,6 +84,7 @@ def _triggered(found: SequencesFindings) -> Figure:
         rate=found.fit.rate,
         before=before,
         after=after,
+        n_factors=found.n_factors,
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from partwise.datasets import simulate_sequences
 from partwise.exceptions import UsageError
@@ -139,9 +138,9 @@ def _write(made: SimulatedSequences, folder: RunFolder) -> dict[str, str]:
     written = {"recording": f"{stem}.npz", "truth": f"{stem}_truth.npz"}
     names = np.array([f"unit_{i + 1}" for i in range(made.n_units)])
     with open(folder.path(written["recording"]), "wb") as file:
-        arrays = {"rate": np.float64(made.rate), "units": names}
-        if sp.issparse(made.X):
-            X = made.X.tocsr()
+        arrays: dict[str, Any] = {"rate": np.float64(made.rate), "units": names}
+        if not isinstance(made.X, np.ndarray):
+            X = made.X
             shape = np.array(X.shape, np.int64)
             arrays |= {"format": np.array(b"csr"), "shape": shape}
             arrays |= {"data": X.data, "indices": X.indices, "indptr": X.indptr}

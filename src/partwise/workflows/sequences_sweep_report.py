@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from matplotlib.figure import Figure
 
@@ -19,7 +19,10 @@ from partwise.report import (
 )
 from partwise.workflows.options import command_line, specs
 from partwise.workflows.sequences_options import SequencesFitOptions
-from partwise.workflows.sequences_sweep_options import SequencesSweepOptions
+from partwise.workflows.sequences_sweep_options import (
+    SequencesSelectKOptions,
+    SequencesSweepOptions,
+)
 from partwise.workflows.sequences_words import CITATION, facts_of
 
 if TYPE_CHECKING:
@@ -178,15 +181,16 @@ def _lambda_section(found: SweepFindings, drawn: Figure) -> Section:
 
 def _k_section(found: SweepFindings, drawn: Figure) -> Section:
     chosen: Any = found.chosen
+    methods = cast(SequencesSelectKOptions, found.options).methods
     summary = chosen.summary.set_index("k")
     summary.columns = [name.replace("_", " ") for name in summary.columns]
     texts = []
-    if "cv" in found.options.methods:
+    if "cv" in methods:
         texts.append(
             "Hidden entries: the error on entries that a fit did not see falls while factors "
             "describe what entries have in common."
         )
-    if "dissimilarity" in found.options.methods:
+    if "dissimilarity" in methods:
         texts.append(
             "Different starts: with the right number of factors fits from different starts find "
             "the same ones, so that their dissimilarity is low."
