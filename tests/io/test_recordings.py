@@ -110,15 +110,15 @@ def test_more_units_than_frames_is_warned_of_with_what_to_do(tmp_path):
 @pytest.mark.parametrize("kind", [scipy.io.savemat, write_mat73])
 def test_rates_side_channels_and_known_names_in_matlab_files(tmp_path, kind):
     path = tmp_path / "bird.mat"
-    kind(path, {"NEURAL": X, "SONG": SONG, "SONGfs": 200, "VIDEOfs": 30, "OTHER": SONG})
+    kind(path, {"NEURAL": X, "SONG": SONG, "SONGfs": 200, "VIDEOfs": 30, "TAIL": SONG})
     recording = open_recording(path)
     np.testing.assert_array_equal(recording.data, X)
     assert (recording.variable, recording.rate) == ("NEURAL", 30.0)
-    assert list(recording.side) == ["SONG"]  # OTHER has no rate of its own
+    assert list(recording.side) == ["SONG"]  # TAIL has no rate of its own
     np.testing.assert_array_equal(recording.side["SONG"][0], SONG)
     assert recording.side["SONG"][1] == 200.0
     assert recording.notes == (
-        "NEURAL was taken for the recording; the file also has SONG (7 x 600 double), OTHER "
+        "NEURAL was taken for the recording; the file also has SONG (7 x 600 double), TAIL "
         "(7 x 600 double)",
         "30 frames per second, from VIDEOfs in the file",
         "SONG (7 x 600 at 200 Hz) goes beside it, for figures",

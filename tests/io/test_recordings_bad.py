@@ -1,5 +1,7 @@
 """Recordings that cannot be used: errors name the file and the place, and say what to do."""
 
+import zlib
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -168,6 +170,24 @@ def test_a_mat_file_that_was_cut_off(tmp_path, share, compressed):
     scipy.io.savemat(path, {"a": noise, "fs": 30.0}, do_compression=compressed)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     assert failure(path).startswith(("the .mat file is damaged or cut off", "there is no matrix"))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_types_of_numbers_that_there_are_not(tmp_path, packed):
+    # SciPy would take the number for an index, and the process would be gone
+    path = tmp_path / "r.mat"
+    scipy.io.savemat(path, {"note": "text", "a": X}, do_compression=packed)
+    assert open_recording(path).shape == X.shape
+    right, wrong = (bytes([kind]) + b"\0\0\0\x60\0\0\0" for kind in (9, 99))
+    data = path.read_bytes()
+    if packed:
+        start = 128 + 8 + int.from_bytes(data[132:136], "little")  # after the first element
+        packed = zlib.compress(zlib.decompress(data[start + 8 :]).replace(right, wrong))
+        data = data[: start + 4] + len(packed).to_bytes(4, "little") + packed
+    path.write_bytes(data.replace(right, wrong))
+    assert failure(path).startswith(
+        "the .mat file is damaged or cut off (ValueError: numbers of type 99, which there is not);"
+    )
 
 
 def test_a_mat_file_of_version_7_3_that_was_cut_off(tmp_path):

@@ -1,5 +1,6 @@
 """NWB files as pynwb writes them: spike times of units, fluorescence of regions of interest."""
 
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -40,7 +41,7 @@ def regions(file):
     device = file.create_device(name="microscope")
     plane = file.create_imaging_plane(
         name="plane",
-        optical_channel=OpticalChannel("c", "a channel", 500.0),
+        optical_channel=OpticalChannel(name="c", description="d", emission_lambda=500.0),
         description="d",
         device=device,
         excitation_lambda=600.0,
@@ -158,13 +159,16 @@ def test_which_of_several(tmp_path):
     made = add_series(file)
     add_series(file, data=TRACES[:, ::-1], container="Neuropil", made=made)
     path = write(tmp_path / "s.nwb", file)
-    there = (
-        "Fluorescence/traces (fluorescence, 3 x 120), Neuropil/traces (fluorescence, 3 x 120), "
-        "units (spike times of 3 units)"
-    )
+    there = {
+        "Fluorescence/traces (fluorescence, 3 x 120)",
+        "Neuropil/traces (fluorescence, 3 x 120)",
+        "units (spike times of 3 units)",
+    }
     with pytest.raises(DataError) as caught:
         open_recording(path, bin_width=0.1)
-    assert sorted(str(caught.value).split(" has ")[1].split("; ")[0]) == sorted(there)
+    listed, choose = str(caught.value).removeprefix(f"{path}: the file has ").split("; ")
+    assert set(re.split(r"(?<=\)), ", listed)) == there
+    assert choose == "choose one by its name with --variable (variable=...)"
     with pytest.raises(DataError, match="there is no 'traces' in the file; it has "):
         open_recording(path, variable="traces")
     np.testing.assert_array_equal(

@@ -43,7 +43,7 @@ def frame_dtype(dtype: np.dtype[Any], *, largest: float | None = None) -> np.dty
         )
     if dtype.kind == "O":
         raise DataError("the array holds objects, not numbers; save a plain matrix of numbers")
-    found = value_dtype(dtype)
+    found = value_dtype(dtype.newbyteorder("="))
     if dtype.kind not in "iu":
         return found
     if largest is None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from partwise.exceptions import DataError
+from partwise.exceptions import DataError, PartwiseError
+from partwise.io.mat_tags import check_tags
 from partwise.io.recording_parts import Found, RecordingRequest, refuse_bin_width
 from partwise.io.variables import Variable, found_in
 
@@ -67,6 +68,7 @@ def _loaded(request: RecordingRequest, name: str) -> Any:
     import scipy.io
 
     try:
+        check_tags(request.path, name)
         found = scipy.io.loadmat(str(request.path), variable_names=[name])[name]
     except (*_DAMAGE, scipy.io.matlab.MatReadError) as error:
         raise _damaged(request, error) from error
@@ -98,7 +100,7 @@ def read_mat73(request: RecordingRequest) -> Found:
         return found_in(variables, request, kind="mat73", close=file.close)
     except (OSError, RuntimeError, KeyError) as error:
         file.close()
-        if isinstance(error, DataError):
+        if isinstance(error, PartwiseError):
             raise
         raise _damaged(request, error) from error
     except BaseException:

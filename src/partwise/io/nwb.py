@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from partwise.exceptions import DataError
+from partwise.exceptions import DataError, PartwiseError
 from partwise.io.clock import read_clock
 from partwise.io.frames import StoredFrames
 from partwise.io.recording_parts import Found, RecordingRequest, dimensions, refuse_bin_width
@@ -34,7 +34,7 @@ def read_nwb(request: RecordingRequest) -> Found:
     try:
         session = io.read()
         found = _read(request, session, io.close)
-    except DataError:
+    except PartwiseError:
         io.close()
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
@@ -77,9 +77,8 @@ def _series(session: Any) -> dict[str, Any]:
 
     "RoiResponseSeries" is the name that the standard proposes, so it may well be there twice.
     """
-    found = [
-        item for item in session.objects.values() if item.neurodata_type == "RoiResponseSeries"
-    ]
+    kind = require("pynwb.ophys", "nwb").RoiResponseSeries
+    found = [item for item in session.objects.values() if isinstance(item, kind)]
     names = [item.name for item in found]
     return {
         item.name if names.count(item.name) == 1 else f"{item.parent.name}/{item.name}": item

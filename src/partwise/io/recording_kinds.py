@@ -84,5 +84,5 @@ def _kind_of_hdf5(path: Path) -> str:
     try:
         with h5py.File(path, "r") as file:
             return "nwb" if "nwb_version" in file.attrs or "specifications" in file else "hdf5"
-    except OSError as error:
+    except (OSError, RuntimeError, KeyError) as error:
         raise DataError(f"the HDF5 file is damaged or cut off ({error})", path=path) from error

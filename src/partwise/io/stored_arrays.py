@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from partwise.exceptions import DataError
+from partwise.exceptions import DataError, PartwiseError
 from partwise.io.arrays import damaged, refuse_bomb
 from partwise.io.recording_parts import Found, RecordingRequest, refuse_bin_width
 from partwise.io.variables import Variable, found_in
@@ -59,7 +59,7 @@ def read_npz_recording(request: RecordingRequest) -> Found:
                 variables = [_variable(name, archive[name]) for name in archive.files]
             return found_in(variables, request, kind="npz")
     except _DAMAGE as error:
-        if isinstance(error, DataError):
+        if isinstance(error, PartwiseError):
             raise
         raise damaged(path, "npz", error) from error
 
@@ -117,7 +117,7 @@ def _of_group(
         found = found_in(variables, request, kind=kind, close=close)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         close()
-        if isinstance(error, DataError):
+        if isinstance(error, PartwiseError):
             raise
         text = f"the file is damaged or cut off ({error})"
         raise DataError(text, path=request.path) from error
