@@ -32,8 +32,8 @@ How = Literal["mean", "largest", "auto"]
 
 #: Numbers of a block of dense data.
 _BLOCK = 4_000_000
-#: With more of the dots filled than this the largest of each says little, the mean more.
-_FULL = 0.5
+#: With a larger share of the dots filled the largest of each says little, the mean more.
+_FULL = 0.3
 
 
 class Frames(Protocol):
@@ -115,7 +115,7 @@ def bin_data(
         The most rows and columns.
     how
         "largest" or "mean" of what falls on a dot; "auto" takes the largest, so that single spikes
-        are seen, unless more than half of the dots would be filled.
+        are seen, unless more than 30 % of the dots would be filled.
 
     Returns
     -------

@@ -45,6 +45,8 @@ FloatArray = npt.NDArray[np.float64]
 
 _MISSING = "#DCDCDC"
 _FRAME = "#D0D0D0"
+#: Single weak entries are drawn a little darker than in proportion.
+_GAMMA = 0.75
 _NARROW = 0.15  # inches of a tile
 _SIDE_SCALE = "magma"
 #: Values beyond this quantile of those above zero share the darkest colour.
@@ -128,7 +130,8 @@ def draw_center(figure: Figure, sheet: Sheet, model: Model, data: Any) -> None:
         known = values[np.isfinite(values)]
         low = max(0.0, float(np.quantile(known, 0.01))) if known.size else 0.0
         top = _top(known - low)
-        image = _tinted((values - low) / top, INK)
+        gamma = _GAMMA if picture.largest else 1.0
+        image = _tinted(((values - low).clip(0) / top) ** gamma, INK)
         note = dot_note(picture.rows, picture.frames, largest=picture.largest)
     _image(axes, image, (model.seconds(start), model.seconds(stop), n, 0))
     axes.set_title("Reconstruction" if data is None else "Data", fontsize=9, pad=4)

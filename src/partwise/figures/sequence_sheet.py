@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from partwise.figures.style import FULL_WIDTH, GREY, LETTER, display_name, palette
+from partwise.figures.style import FULL_WIDTH, GREY, LETTER, OKABE_ITO, display_name
 
 __all__ = ["DPI", "GAP", "Model", "Sheet", "factor_colors", "sheet_for"]
 
@@ -26,8 +26,13 @@ DPI = 160
 GAP = 0.16
 #: Height of the smallest row that can be named, inches.
 _ROW = 0.118
+#: Further hues and depths, as the lighter versions of `palette` are too pale for a raster.
+_MORE = (
+    "#7B3FA0", "#6FB52E", "#003F62", "#F28C7B", "#17A5A0", "#753400", "#8C8CE6",
+    "#C1123F", "#1E6B2E", "#B08A5A", "#E05FD0", "#6E7F8F", "#4F4C15", "#70435C",
+)  # fmt: skip
 #: Most of the light that a factor's colour may send back, 0 to 1.
-_LIGHTEST = 0.62
+_LIGHTEST = 0.64
 #: Letters of names that stand above tiles.
 _SHORT = 2
 #: Strength of the colour of a factor that is not significant.
@@ -43,7 +48,8 @@ def factor_colors(count: int) -> list[str]:
     >>> factor_colors(2)
     ['#0072B2', '#E69F00']
     """
-    return [_strong(color) for color in palette(count)]
+    shades = [*(_strong(color) for color in OKABE_ITO), *_MORE]
+    return [shades[i % len(shades)] for i in range(count)]
 
 
 def _strong(color: str) -> str:
@@ -133,7 +139,7 @@ class Sheet:
     activations: float
     sides: tuple[float, ...]
 
-    RIGHT, BOTTOM, TOP, BAND, STRIP, AIR = 0.14, 0.46, 0.28, 0.24, 0.09, 0.07
+    RIGHT, BOTTOM, TOP, BAND, STRIP, AIR = 0.14, 0.5, 0.28, 0.24, 0.09, 0.07
 
     def axes(self, figure: Figure, left: float, bottom: float, size: tuple[float, float]) -> Axes:
         """Add axes of a size at a place, in inches from the lower left corner."""
