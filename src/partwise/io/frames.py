@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -123,7 +124,7 @@ class StoredFrames:
                 values = np.asarray(self._array[start:stop]).T
             else:
                 values = np.asarray(self._array[:, start:stop])
-        except (OSError, RuntimeError, ValueError) as error:
+        except (LookupError, OSError, RuntimeError, TypeError, ValueError, zlib.error) as error:
             raise DataError(
                 f"frames {start} to {stop} cannot be read, the file may be damaged ({error})"
             ) from error

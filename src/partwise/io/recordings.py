@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from partwise.exceptions import DataError, ResourceError, UsageError
+from partwise.exceptions import DataError, PartwiseError, ResourceError, UsageError
 from partwise.io.opening import MEMORY_LIMIT, stem_of
 from partwise.io.recording_checks import epochs_of, maybe_turned, refuse_repeats, settled_of
 from partwise.io.recording_kinds import recording_kind
@@ -25,6 +29,10 @@ __all__ = ["Recording", "open_recording"]
 _LAYOUTS = ("auto", "units-by-time", "time-by-units")
 _NEGATIVE = ("raise", "clip", "split", "offset")
 _MISSING = ("raise", "hide")
+_DAMAGE = (
+    *(ArithmeticError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    *(struct.error, zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +226,7 @@ def open_recording(
     _check(request)
     found: Found | None = None
     try:
-        found = _reader(recording_kind(request.path))(request)
+        found = _read(request)
         return _recording(request, found)
     except BaseException as error:
         if found is not None and found.close is not None:
@@ -233,6 +241,18 @@ def open_recording(
         if isinstance(error, DataError) and error.path is None:
             raise DataError(str(error), path=request.path) from error
         raise
+
+
+def _read(request: RecordingRequest) -> Found:
+    """Read what is in the file; libraries say in many ways that it is damaged."""
+    try:
+        return _reader(recording_kind(request.path))(request)
+    except _DAMAGE as error:
+        if isinstance(error, PartwiseError | PermissionError):
+            raise
+        raise DataError(
+            f"the file is damaged or cut off ({type(error).__name__}: {error})", path=request.path
+        ) from error
 
 
 def _check(request: RecordingRequest) -> None:

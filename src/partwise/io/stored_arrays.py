@@ -17,6 +17,8 @@ from partwise.io.variables import Variable, found_in
 __all__ = ["read_hdf5", "read_npy_recording", "read_npz_recording", "read_zarr_arrays"]
 
 _DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
+#: What `scipy.sparse.save_npz` makes of a matrix.
+_SPARSE_PARTS = {"format", "shape", "data", "indices", "indptr", "row", "col", "offsets"}
 _ANNDATA = (
     "this is AnnData, observations x variables, which says nothing of time; save the matrix units "
     "x time as npy, or fit SeqNMF to it directly"
@@ -55,6 +57,12 @@ def read_npz_recording(request: RecordingRequest) -> Found:
                 numeric = matrix.dtype.kind in "fiubc"
                 load: Callable[[], Any] = matrix.tocsr
                 variables = [Variable("the matrix", matrix.shape, what, numeric, load)]
+                # rates and names that were put beside the parts of the matrix
+                variables += [
+                    _variable(name, archive[name])
+                    for name in archive.files
+                    if name not in _SPARSE_PARTS and archive[name].ndim < 2
+                ]
             else:
                 variables = [_variable(name, archive[name]) for name in archive.files]
             return found_in(variables, request, kind="npz")
