@@ -212,7 +212,22 @@ def test_a_long_recording_is_binned():
         assert len(row.get_paths()[0].vertices) < 4000
 
 
+def test_crowded_activations_are_means():
+    W, H = np.ones((4, 2, 3)), np.zeros((2, 50_000))
+    H[0, ::20] = 1.0
+    H[1, :25_000:40] = 1.0
+    axes = panel(factor_plot(W, H), "activations")
+    assert axes.get_title(loc="right").startswith("dot: mean of ")
+    first, second = (row.get_paths()[0].vertices for row in axes.collections)
+    assert np.ptp(first[:, 1]) == pytest.approx(0.88)
+    assert second[second[:, 1] < 1.9, 0].max() == pytest.approx(25_000, rel=0.01)
+    H[:, 10:] = 0
+    assert not panel(factor_plot(W, H), "activations").get_title(loc="right")
+
+
 def test_no_factors_to_draw():
+    empty = factor_plot(np.zeros((3, 2, 2)), np.zeros((2, 9)), np.ones((3, 9)))
+    assert texts(panel(empty, "motifs")).count("empty") == 2
     for W, H in ((np.ones((3, 0, 2)), np.ones((0, 9))), (np.ones((3, 2, 2)), np.ones((2, 0)))):
         assert "no factors, units or frames" in factor_plot(W, H).texts[0].get_text()
 

@@ -48,6 +48,17 @@ def test_the_strongest_events_are_drawn():
     np.testing.assert_array_equal(is_white(image(low)), [[True, False, True]] * 12)
 
 
+def test_the_mean_is_that_of_the_strongest_events():
+    frames = np.arange(2, 2402, 4)
+    X = np.zeros((1, 2500))
+    X[0, frames[:500] + 1] = 1.0
+    amplitude = np.linspace(2, 1, 600)
+    events = pd.DataFrame({"factor": 0, "frame": frames, "amplitude": amplitude})
+    top = triggered_rasters(X, events, before=1, after=2).axes[0]
+    assert top.get_title(loc="left") == "1: 500 of 600 events"
+    np.testing.assert_array_equal(is_white(image(top)), [[True, True, False]])
+
+
 @pytest.mark.parametrize(("k", "panels"), [(1, 2), (10, 20), (40, 40)])
 def test_factors_with_and_without_events(k, panels):
     X = np.random.default_rng(0).random((30, 100))

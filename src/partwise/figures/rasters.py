@@ -78,7 +78,7 @@ def dot_note(rows: float, frames: float, *, largest: bool) -> str:
     ('dot: largest of 12 frames', '')
     """
     of = [
-        f"{count:.{0 if count >= 10 or count == int(count) else 1}f} {what}"
+        f"{count:,.{0 if count >= 10 or count == int(count) else 1}f} {what}"
         for count, what in ((rows, "units"), (frames, "frames"))
         if count > 1
     ]

@@ -47,6 +47,8 @@ _MISSING = "#DCDCDC"
 _FRAME = "#D0D0D0"
 #: Single weak entries are drawn a little darker than in proportion.
 _GAMMA = 0.75
+#: Where more than this share of the dots holds a high activation their means are drawn instead.
+_CROWDED, _HIGH = 0.3, 0.2
 _NARROW = 0.15  # inches of a tile
 _SIDE_SCALE = "magma"
 #: Values beyond this quantile of those above zero share the darkest colour.
@@ -197,8 +199,14 @@ def draw_activations(figure: Figure, sheet: Sheet, model: Model, bottom: float) 
     axes.set_label("activations")
     start, stop = model.window
     edges = bin_edges(stop - start, _dots(sheet.center))
-    inside = bin_largest(model.activations[:, start:stop], edges, axis=1)
-    whole = model.activations.max(axis=1)
+    part = model.activations[:, start:stop]
+    inside, whole = bin_largest(part, edges, axis=1), model.activations.max(axis=1)
+    note = ""
+    high = inside > _HIGH * whole[:, None]
+    if high.sum() > _CROWDED * high.shape[1] * np.count_nonzero(~model.empty):
+        inside = np.add.reduceat(part, edges[:-1], axis=1, dtype=np.float64) / np.diff(edges)
+        whole = inside.max(axis=1)
+        note = dot_note(1, (stop - start) / inside.shape[1], largest=False)
     for k, color in enumerate(model.colors):
         base = k + 0.94
         axes.axhline(base, color=_FRAME, linewidth=0.6, zorder=0)
@@ -219,6 +227,7 @@ def draw_activations(figure: Figure, sheet: Sheet, model: Model, bottom: float) 
     if not inside.any():
         _say(axes, "no factor is active in this window")
     axes.set_title("Activations", fontsize=9, pad=4)
+    axes.set_title(note, loc="right", fontsize=7.5, color=FAINT, fontweight="normal", pad=4)
     _bare(axes)
     axes.set_xlim(model.seconds(start), model.seconds(stop))
     axes.set_xticks([])

@@ -36,7 +36,7 @@ IntArray = npt.NDArray[np.intp]
 #: Factors beside each other; with more of them than that in all, means only.
 _COLUMNS, _WITH_RASTERS = 5, 10
 #: Strongest events that are averaged, and that are drawn one by one; units of these.
-_AVERAGED, _SINGLE, _UNITS = 1000, 12, 6
+_AVERAGED, _SINGLE, _UNITS = 500, 12, 6
 #: Rows of an image of all units.
 _ROWS = 300
 _MISSING = "#DCDCDC"
@@ -56,8 +56,9 @@ def triggered_rasters(
 ) -> Figure:
     """Draw the recording around the events of each factor.
 
-    Above the mean over events, all units; below (for up to 10 factors) single events of the units
-    with the highest means, in the order of their peaks, events in the order of time.
+    Above the mean over events (the 500 strongest if there are more), all units; below, for up to 10
+    factors, single events of the units with the highest means, in the order of their peaks, events
+    in the order of time.
 
     Parameters
     ----------
@@ -120,7 +121,8 @@ def triggered_rasters(
         own = events[factor == k]
         title = str(k + 1) if names is None else display_name(names[k], 14)
         color = factor_colors(count)[k]
-        found = f"{len(own):,} event{'s' if len(own) != 1 else ''}"
+        part = f"{_AVERAGED} of " if len(own) > _AVERAGED else ""
+        found = f"{part}{len(own):,} event{'s' if len(own) != 1 else ''}"
         top.set_title(f"{title}: {found}", fontsize=8.5, color=color if len(own) else FAINT, pad=3)
         if not len(own):
             _empty((top, low))
