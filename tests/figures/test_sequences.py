@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from matplotlib.colors import to_rgb
 
 from partwise.exceptions import UsageError
-from partwise.figures import factor_colors, factor_plot, render
+from partwise.figures import factor_colors, factor_plot, render, titled
 from sequence_figures import apart, axes_of, drawn, image, inside, is_white, panel, planted, texts
 
 
@@ -280,6 +280,23 @@ def test_songbird(data_dir):
     assert texts(panel(figure, "factors"))[6:] == [f"{k}  empty" for k in range(7, 11)]
     np.testing.assert_array_equal(is_white(image(panel(figure, "center"))), X == 0)
     assert panel(figure, "side").images[0].get_extent()[1] == pytest.approx(499 / 30, abs=1 / 200)
+
+
+def test_title():
+    figure = factor_plot(*planted(), side={"Song": (np.ones(200), 1.0)})
+    before = [axes.get_window_extent().bounds for axes in figure.axes]
+    assert titled(figure, "Bird 7, " + "day " * 40) is figure
+    after = [axes.get_window_extent().bounds for axes in figure.axes]
+    np.testing.assert_allclose(after, before, atol=1e-6)
+    drawn(figure)
+    top = max(text.get_window_extent().y1 for axes in figure.axes for text in all_texts(axes))
+    (title,) = (text for text in figure.texts if text.get_text())
+    assert title.get_window_extent().y0 >= top
+    inside(figure, title)
+
+
+def all_texts(axes):
+    return [*axes.texts, axes._left_title, axes._right_title]
 
 
 def test_same_bytes():

@@ -37,7 +37,7 @@ from partwise.figures.programs import (
 from partwise.figures.rank import rank_curves
 from partwise.figures.sequence_curves import cost_curve, k_curves, lambda_sweep
 from partwise.figures.sequence_sheet import factor_colors
-from partwise.figures.sequences import factor_plot
+from partwise.figures.sequences import factor_plot, titled
 from partwise.figures.settings import settings_agreement
 from partwise.figures.significance import significance_plot
 from partwise.figures.style import (
@@ -102,6 +102,7 @@ __all__ = [
     "significance_plot",
     "stability_error",
     "tissue_maps",
+    "titled",
     "triggered_rasters",
     "tuning_grid",
     "type_neighborhoods",

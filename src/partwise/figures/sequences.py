@@ -27,9 +27,11 @@ from partwise.figures.sequence_panels import (
     draw_strip,
 )
 from partwise.figures.sequence_sheet import DPI, Model, sheet_for
-from partwise.figures.style import message_figure, styled
+from partwise.figures.style import elide, message_figure, styled
 
-__all__ = ["factor_plot"]
+__all__ = ["factor_plot", "titled"]
+
+_TITLE = 0.3  # inches
 
 
 @styled
@@ -87,7 +89,7 @@ def factor_plot(
     Figure
         Axes labelled "motifs", "strip" (all lags together: the colour of the factor in which the
         unit is strongest), "center", "activations", one "side" per side channel, and "factors",
-        the names and loadings.
+        the names and loadings. `titled` puts a title above.
 
     Raises
     ------
@@ -166,3 +168,41 @@ def _check(
     labels = [str(k + 1) for k in range(H.shape[0])] if names is None else list(map(str, names))
     stars = None if significant is None else np.asarray(significant, dtype=bool)
     return Model(W, H, rows, (first, last), rate, labels, stars, order is not None)
+
+
+@styled
+def titled(figure: Figure, title: str) -> Figure:
+    """Put a title above what `factor_plot` drew; the figure grows by its height.
+
+    Parameters
+    ----------
+    figure
+        The figure, whose panels keep their sizes.
+    title
+        One line.
+
+    Returns
+    -------
+    Figure
+        The same figure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from partwise.figures import factor_plot, titled
+    >>> figure = factor_plot(np.ones((5, 2, 3)), np.eye(2, 40))
+    >>> titled(figure, "Bird 7").get_suptitle()
+    'Bird 7'
+    """
+    width, height = figure.get_size_inches()
+    grown = height + _TITLE
+    for axes in figure.axes:
+        box = axes.get_position()
+        axes.set_position((box.x0, box.y0 * height / grown, box.width, box.height * height / grown))
+    figure.set_size_inches(width, grown)
+    left = 0.1 / width
+    figure.suptitle(
+        elide(title, 64), x=left, y=1 - 0.06 / grown, ha="left", va="top", fontsize=10.5,
+        fontweight="bold",
+    )  # fmt: skip
+    return figure
