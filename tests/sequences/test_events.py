@@ -7,6 +7,7 @@ from scipy import sparse
 
 from partwise.datasets import simulate_sequences
 from partwise.exceptions import DataError, UsageError
+from partwise.sequences import match_motifs
 from partwise.sequences.events import event_times, triggered_average, triggered_windows
 
 
@@ -27,6 +28,45 @@ def test_planted_activations_are_found_exactly(seed):
     for name in ("factor", "frame", "time"):
         np.testing.assert_allclose(events[name], sim.events[name])
     assert (events["amplitude"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"noise": 0.02},
+        {"n_sequences": 1, "n_neurons": 6, "gap": 2, "interval": 2},  # every 13 frames
+        {"noise": 0.001, "interval": 700},  # two or three of each
+        {"noise": 0.005, "participation": 0.8, "overlap": 0.3},
+    ],
+    ids=["noisy", "frequent", "rare", "overlapping"],
+)
+def test_events_of_fitted_activations(given):
+    from partwise.sequences import SeqNMF
+
+    sim = simulate_sequences(6000, **{"n_sequences": 2, "n_neurons": 12, "seed": 0, **given})
+    model = SeqNMF(sim.n_sequences, sim.n_lags + 8, lambda_=1e-3, max_iter=80, random_state=1)
+    model.fit(sim.X)
+    found = event_times(model.activations_)
+    matched = match_motifs(sim.motifs, model.motifs_)
+    assert len(matched.pairs) == sim.n_sequences
+    for (a, b), shift in zip(matched.pairs, matched.shifts, strict=True):
+        true = sim.events.loc[sim.events["factor"] == a, "frame"].to_numpy()
+        frames = found.loc[found["factor"] == b, "frame"].to_numpy() - shift
+        near = np.abs(true[:, None] - frames[None, :]) <= 3
+        assert near.any(axis=1).mean() >= 0.95  # found
+        assert near.any(axis=0).mean() >= 0.95  # true
+
+
+def test_the_default_height():
+    # the middle one of the three highest, halved
+    row = np.zeros(200)
+    row[10:200:20] = [5.0, 1.0, 1.1, 0.9, 1.0, 0.65, 0.45, 1.0, 1.0, 0.3]
+    found = event_times(row[None])["amplitude"].tolist()
+    assert found == [5.0, 1.0, 1.1, 0.9, 1.0, 0.65, 1.0, 1.0]
+    # a single event above noise is not joined by it
+    noise = 0.03 * np.random.default_rng(0).random(3000)
+    noise[1500] = 1.0
+    assert _found(noise[None]) == [(0, 1500)]
 
 
 def test_peaks_plateaus_and_ends():
@@ -159,7 +199,7 @@ def test_without_noise_the_average_is_the_motif():
 
 
 def test_only_the_frames_that_are_needed_are_read():
-    source = Source(np.ones((4000, 100_000), dtype=np.uint8))
+    source = Source(np.broadcast_to(np.float32(1), (4000, 100_000)))
     triggered_average(source, _events((0, 10), (0, 50_000)), before=5, after=5)
     assert source.read < 5000
 

@@ -27,15 +27,17 @@ def event_times(
     activations: Any,
     *,
     rate: float = 1.0,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     min_interval: float = 0.0,
     epochs: Any = None,
 ) -> pd.DataFrame:
     """Find when each factor starts: the peaks of its activations.
 
-    A peak is a local maximum (of a plateau the first frame). Its height is compared to the typical
-    height of the factor's peaks: that of the peak at which, from the highest down, half of the sum
-    of squared heights is reached. Many small peaks do not lower it, nor does one large raise it.
+    A peak is a local maximum, of a plateau the first frame. By default a peak is an event if it is
+    at least half as high as the middle one of the factor's three highest peaks; where that is a
+    low bar, because events are rare, three times the root mean square of the factor's activations
+    without those three peaks (but no more than half of the highest); where it is a high one,
+    because heights differ much, six times the root mean square of all are enough.
 
     Parameters
     ----------
@@ -44,10 +46,11 @@ def event_times(
     rate
         Frames per second.
     threshold
-        Least height of a peak, relative to the typical height of the factor's peaks.
+        Least height of an event, relative to the factor's largest activation; None for the rule
+        above.
     min_interval
         Least time between two events of a factor, seconds (frames if rate is 1): of peaks that are
-        closer the higher one stays. The length of a motif is a good choice.
+        closer the higher one stays.
     epochs
         (start, stop) in frames: each is looked at alone, frames outside of all have no events.
 
@@ -63,6 +66,13 @@ def event_times(
     DataError
         If activations are not finite or are negative.
 
+    Notes
+    -----
+    The rule was chosen among forty by how well it finds planted events in the activations of
+    fitted models, over recordings that differ in noise, jitter, participation, overlap and rate of
+    events. A tenth of the largest activation, as the original's rasters have it, takes noise for
+    events; a multiple of the root mean square alone misses events that are frequent.
+
     Examples
     --------
     >>> import numpy as np
@@ -77,8 +87,8 @@ def event_times(
     rows = _checked(activations)
     if not 0 < rate < np.inf:
         raise UsageError(f"rate must be a number of frames per second above 0, not {rate!r}")
-    if not 0 <= threshold < np.inf:
-        raise UsageError(f"threshold must be a number from 0 up, not {threshold!r}")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"threshold must be between 0 and 1, not {threshold!r}")
     if not 0 <= min_interval < np.inf:
         raise UsageError(f"min_interval must be seconds from 0 up, not {min_interval!r}")
     pieces = check_epochs(epochs, rows.shape[1])
@@ -87,12 +97,14 @@ def event_times(
     factors, frames = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for k, row in enumerate(rows):
         parts = [row[start:stop] for start, stop in pieces]
-        least = threshold * _typical_height(parts, distance)
-        for (start, _), part in zip(pieces, parts, strict=True):
-            peaks = _peaks(part, distance) + start
-            peaks = peaks[row[peaks] >= least]
-            frames.append(peaks)
-            factors.append(np.full(peaks.size, k))
+        starts = [start for start, _ in pieces]
+        peaks = np.concatenate(
+            [_peaks(part, distance) + at for at, part in zip(starts, parts, strict=True)]
+        )
+        inside = np.concatenate(parts)
+        least = _least_height(inside, row[peaks]) if threshold is None else threshold * inside.max()
+        frames.append(peaks[row[peaks] >= least])
+        factors.append(np.full(frames[-1].size, k))
     factor, frame = np.concatenate(factors), np.concatenate(frames)
     order = np.lexsort((factor, frame))
     factor, frame = factor[order], frame[order]
@@ -238,14 +250,16 @@ def _peaks(row: FloatArray, distance: int) -> IntArray:
     return peaks
 
 
-def _typical_height(parts: list[FloatArray], distance: int) -> float:
-    """Return the height that half of the power of all peaks reaches."""
-    heights = [part[_peaks(part, distance)] for part in parts]
-    found = np.sort(np.concatenate(heights))[::-1]
-    power = np.cumsum(found**2)
-    if not found.size or not power[-1]:
+def _least_height(row: FloatArray, heights: FloatArray) -> float:
+    """Return the height from which peaks are events by default; `event_times` says the rule."""
+    if not heights.size:
         return 0.0
-    return float(found[np.searchsorted(power, power[-1] / 2.0)])
+    highest = np.sort(heights)[-3:]
+    power = float(row @ row)
+    # without the highest ones this is the spread of what is left: of noise, if events are rare
+    rest = np.sqrt(max(power - float(highest @ highest), 0.0) / row.size)
+    bar = max(float(np.median(highest)) / 2.0, min(3.0 * rest, float(highest[-1]) / 2.0))
+    return float(min(bar, 6.0 * np.sqrt(power / row.size)))
 
 
 def _frames_of(events: pd.DataFrame, n_frames: int) -> IntArray:
