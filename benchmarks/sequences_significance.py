@@ -41,8 +41,14 @@ def dense(X: Any) -> np.ndarray:
 
 
 def rotated(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each unit moved around in time by itself: rates and bursts stay, sequences do not."""
-    lags = rng.integers(X.shape[1], size=len(X))
+    """Each unit moved around in time by itself: rates and bursts stay, sequences do not.
+
+    Any two units are moved apart by twice the lags of a motif or more: those of one sequence would
+    still follow each other otherwise, as a few pairs do if lags are only drawn at random.
+    """
+    n, n_frames = X.shape
+    slot = n_frames // n
+    lags = rng.permutation(n) * slot + rng.integers(slot - 2 * L, size=n)
     return np.stack([np.roll(row, lag) for row, lag in zip(X, lags, strict=True)])
 
 

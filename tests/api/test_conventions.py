@@ -67,8 +67,13 @@ SETTINGS = {
     "partwise.graph.spatial.neighborhood_table",
     "partwise.workflows.options.option",
     "partwise.io.opening.open_table",
+    "partwise.io.recordings.open_recording",
     "partwise.workflows.tune_engine.tune_rows",
     "partwise.figures.heatmap.heatmap",
+    "partwise.sequences.k_sweep.select_k",
+    "partwise.sequences.lambda_sweep.select_lambda",
+    "partwise.sequences.sequence_score.sequenciness",
+    "partwise.sequences.significance.test_significance",
     "partwise.figures.sequences.factor_plot",
 }
 #: parameters as another package has them, so that its scripts run

@@ -16,11 +16,14 @@ from partwise.sequences.k_sweep import k_selection
 from partwise.sequences.lambda_sweep import lambda_selection
 
 LAMBDAS = [1e-4, 1e-3, 1e-2, 1e-1]
+SETTINGS = {"max_iter": 40, "n_threads": 1}
 
 
 @pytest.fixture(scope="module")
 def recording():
-    return simulate_sequences(1200, n_sequences=2, n_neurons=6, gap=1, noise=0.01, seed=2).X
+    return simulate_sequences(
+        1200, n_sequences=2, n_neurons=6, gap=1, noise=0.01, interval=20, seed=2
+    ).X
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def swept(recording):
     rows = []
     found = select_lambda(
         recording, 4, 8, lambdas=LAMBDAS, n_repeats=2, random_state=7, on_fit=rows.append,
-        settings={"n_threads": 1},
+        settings=SETTINGS,
     )  # fmt: skip
     return found, rows
 
@@ -38,7 +41,7 @@ def chosen(recording):
     rows = []
     found = select_k(
         recording, [1, 2, 3], 8, n_repeats=3, random_state=7, on_fit=rows.append,
-        settings={"n_threads": 1},
+        settings=SETTINGS,
     )  # fmt: skip
     return found, rows
 
@@ -84,7 +87,7 @@ class TestLambda:
         train, test = recording[:, :900], recording[:, 900:]
         entropy = int(np.random.default_rng(7).integers(2**62))
         rng = np.random.default_rng([entropy, 0])
-        model = SeqNMF(4, 8, lambda_=1e-2, random_state=rng).fit(train)
+        model = SeqNMF(4, 8, lambda_=1e-2, max_iter=40, random_state=rng).fit(train)
         cost, penalty = seqnmf_costs(train, model.motifs_, model.activations_)
         assert row["reconstruction"] == cost
         assert row["penalty"] == penalty
@@ -117,7 +120,7 @@ class TestLambda:
         more = []
         again = select_lambda(
             recording, 4, 8, lambdas=LAMBDAS, n_repeats=2, random_state=7, done=kept,
-            on_fit=more.append,
+            on_fit=more.append, settings=SETTINGS,
         )  # fmt: skip
         assert len(more) == 3
         pd.testing.assert_frame_equal(again.table, found.table)
@@ -126,7 +129,7 @@ class TestLambda:
     def test_numbers_do_not_depend_on_threads(self, recording, swept):
         again = select_lambda(
             recording, 4, 8, lambdas=LAMBDAS, n_repeats=2, random_state=7,
-            settings={"n_threads": 2},
+            settings={**SETTINGS, "n_threads": 2},
         )  # fmt: skip
         pd.testing.assert_frame_equal(again.table, swept[0].table)
 
@@ -242,8 +245,9 @@ class TestK:
         kept = json.loads(json.dumps(rows[:4] + rows[9:14]))
         more = []
         again = select_k(
-            recording, [1, 2, 3], 8, n_repeats=3, random_state=7, done=kept, on_fit=more.append
-        )
+            recording, [1, 2, 3], 8, n_repeats=3, random_state=7, done=kept, on_fit=more.append,
+            settings=SETTINGS,
+        )  # fmt: skip
         assert len(more) == 27 - 4
         pd.testing.assert_frame_equal(again.table, found.table, check_like=True)
         assert again.recommended == found.recommended

@@ -12,7 +12,7 @@ from partwise.exceptions import UsageError
 from partwise.sequences import sequenciness
 from partwise.sequences.sequence_score import _shuffled, sequenciness_of
 
-SETTINGS = {"max_iter": 30, "n_threads": 1}
+SETTINGS = {"max_iter": 20, "n_threads": 1}
 FITS = {"n_runs": 2, "n_shuffles": 3, "settings": SETTINGS, "random_state": 0}
 
 
@@ -37,7 +37,7 @@ def test_sequences_score_high_and_synchrony_low(sequential, synchronous):
     assert high.score == pytest.approx(
         (high.power - high.synchrony_floor) / (high.power - high.noise_floor)
     )
-    assert high.noise_floor < high.synchrony_floor < high.power
+    assert low.noise_floor + 0.1 < low.synchrony_floor
 
 
 def test_table_and_resume(sequential):

@@ -77,13 +77,15 @@ class Pieces:
 
     Attributes
     ----------
-    dtype
-        float64 if X is, else float32.
+    dtype, precision
+        float64 if X is, else float32; the spacing of such numbers at 1.
     """
 
     def __init__(self, X: Any, epochs: Sequence[tuple[int, int]], n_lags: int) -> None:
         self._X = X.tocsc() if sp.issparse(X) else X
-        self.dtype = np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
+        kind = np.float64 if X.dtype == np.float64 else np.float32
+        self.dtype = np.dtype(kind)
+        self.precision = float(np.finfo(kind).eps)
         self._halo = n_lags - 1
         self._plan = _plan(epochs, max(_PIECE, _TIMES_LAGS * n_lags))
 
@@ -190,11 +192,10 @@ def skewness_of(pieces: Pieces, rotations: Sequence[Rotations], n_threads: int) 
             for i, found in enumerate(run_tasks(n_threads, tasks)):
                 before = totals[i]
                 totals[i] = found if before is None else before + found
-    precision = float(np.finfo(pieces.dtype).eps)
     values: list[list[FloatArray]] = [[] for _ in rotations]
     for (i, _), moments in zip(parts, totals, strict=True):
         if moments is not None:
-            values[i].append(moments.skewness(precision))
+            values[i].append(moments.skewness(pieces.precision))
     return [np.concatenate(found) if found else np.zeros(0) for found in values]
 
 
@@ -202,12 +203,14 @@ def _moments(block: Any, wanted: BoolArray, rotations: Rotations) -> Moments:
     rows = block if len(rotations.units) == block.shape[0] else block[rotations.units]
     motifs = rotated(rotations).astype(block.dtype, copy=False)
     n_frames, n_lags = rows.shape[1], motifs.shape[1]
+    timeline = Timeline(((0, n_frames),), n_frames, n_lags)
     raster = make_raster(
         rows,
-        Timeline(((0, n_frames),), n_frames, n_lags),
+        timeline,
         dtype=block.dtype,
         backend=_backend(rows, n_lags),
         n_threads=1,
     )
-    seen = raster.cross_activations(motifs)  # also of the L - 1 frames behind, which nobody wants
-    return moments_of(seen[:n_frames][wanted])
+    seen = raster.cross_activations(motifs)  # of the gaps around the frames, too
+    first = int(timeline.starts[0])
+    return moments_of(seen[first : first + n_frames][wanted])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,8 +15,11 @@ from partwise.sequences._inputs import as_recording
 from partwise.sequences._timeline import check_epochs
 from partwise.sequences.model import SeqNMF
 from partwise.sequences.splits import Split, split_time
-from partwise.utils.random import RandomLike, generator
+from partwise.utils.random import generator
 from partwise.utils.threads import resolve_threads, run_tasks
+
+if TYPE_CHECKING:
+    from partwise.utils.random import RandomLike
 
 __all__ = ["Fits", "OnFit", "Row", "Unit", "halves", "run_units"]
 

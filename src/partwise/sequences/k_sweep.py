@@ -14,7 +14,7 @@ import numpy.typing as npt
 from partwise.exceptions import UsageError
 from partwise.factorize._checks import check_count
 from partwise.factorize._rank_rules import resampled, smallest_within_error
-from partwise.sequences._hidden import hidden_entries, hidden_error
+from partwise.sequences._hidden import hidden_entries, hidden_error, ridged
 from partwise.sequences._sweep import Fits, OnFit, Row, Unit, halves, run_units
 from partwise.sequences.matching import dissimilarity
 from partwise.sequences.splits import Split
@@ -89,7 +89,8 @@ def select_k(
       ones of those there are, with more they split or invent. The rule: the lowest median over
       pairs, among two factors or more (one is always found again).
     - "cv": a share of the entries is hidden, the fits see the others, and the error is measured on
-      the hidden ones. It falls while factors describe what entries have in common. The rule: the
+      the hidden ones (with a small ridge, without which single values that no seen entry tells
+      would decide it). It falls while factors describe what entries have in common. The rule: the
       smallest number whose error exceeds the lowest by no more than the standard error of that
       difference within repeats.
 
@@ -235,9 +236,9 @@ def _masked(
         n_components=k,
         n_lags=n_lags,
     )
-    test = hidden_error(
-        parts.train, mask, model.motifs_, model.activations_, epochs=parts.train_epochs
-    )
+    pair = model.motifs_, model.activations_
+    pair = ridged(parts.train, mask, *pair, epochs=parts.train_epochs)
+    test = hidden_error(parts.train, mask, *pair, epochs=parts.train_epochs)
     row = {"measure": "cv", "k": k, "repeat": repeat, "test_error": test}
     return [{**row, "train_error": _error(model.power_), "n_iter": int(model.n_iter_)}]
 

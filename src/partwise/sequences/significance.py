@@ -288,7 +288,7 @@ def _observe(pieces: Pieces, draws: list[_Draws], n_threads: int) -> None:
     found = skewness_of(pieces, [one.itself() for one in some], n_threads)
     for one, value in zip(some, found, strict=True):
         one.statistic = float(value[0])
-        slack = _TIES * float(np.finfo(pieces.dtype).eps) * max(1.0, abs(one.statistic))
+        slack = _TIES * pieces.precision * max(1.0, abs(one.statistic))
         one.reached = one.statistic - slack
 
 
