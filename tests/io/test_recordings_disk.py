@@ -8,6 +8,8 @@ import pytest
 from matlab_files import write_mat73
 from partwise.exceptions import DataError, ResourceError, UsageError
 from partwise.io.recordings import open_recording
+from partwise.sequences import SeqNMF
+from partwise.sequences.sources import FrameSource
 
 N, T = 4, 200
 
@@ -168,6 +170,15 @@ def test_a_damaged_chunk_is_named(tmp_path):
     with pytest.raises(DataError, match=r"the file may be damaged|is damaged"):
         with open_recording(path, memory_limit=0) as recording:
             pieces(recording.data)
+
+
+def test_a_fit_from_disk_is_the_fit_from_memory(tmp_path):
+    write_h5(tmp_path / "r.h5", X, time_first=True)
+    with open_recording(tmp_path / "r.h5", layout="time-by-units", memory_limit=0) as recording:
+        assert isinstance(recording.data, FrameSource)
+        fits = [SeqNMF(2, 5, max_iter=3, random_state=0).fit(data) for data in (recording.data, X)]
+    np.testing.assert_array_equal(fits[0].motifs_, fits[1].motifs_)
+    np.testing.assert_array_equal(fits[0].activations_, fits[1].activations_)
 
 
 def test_frames_outside_the_recording(tmp_path):

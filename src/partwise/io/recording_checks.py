@@ -131,7 +131,8 @@ def _baseline(
         if hasattr(found.data, "frames"):
             raise UsageError(
                 f"{request.path}: a baseline over all frames needs them in memory; take a running "
-                "one with --baseline-window SECONDS (baseline_window=...), or raise memory_limit"
+                "one with --baseline-window SECONDS (baseline_window=...), or allow more memory "
+                "with --in-memory (memory_limit=...)"
             )
         return Baseline(request.baseline, None, ((0, n_frames),))
     if rate is None:

@@ -234,7 +234,7 @@ def open_recording(
         if isinstance(error, MemoryError):
             raise ResourceError(
                 f"{path}: not enough memory to read the recording; HDF5, Zarr and npy are read "
-                "piece by piece beyond memory_limit"
+                "piece by piece beyond --in-memory (memory_limit=...)"
             ) from error
         if isinstance(error, PermissionError):
             raise ResourceError(f"{path}: permission to read was denied") from error

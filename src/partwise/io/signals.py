@@ -115,11 +115,10 @@ class SignalFrames:
 
     def folded(self, values: npt.NDArray[Any], start: int) -> npt.NDArray[Any]:
         """Return values of `raw` without NaN and negative ones, as was asked; may write there."""
-        gone = np.isnan(values)
         if self._negative == "offset" and self._lowest is not None:
             values = values - self._lowest[:, None]
-        if gone.any():
-            values[gone] = 0
+        if self._missing == "hide":
+            values[np.isnan(values)] = 0
         if self._negative == "split":
             return np.concatenate([np.maximum(values, 0), np.maximum(-values, 0)])
         if self._negative == "clip":
@@ -270,7 +269,7 @@ class _Survey:
             if self._left < 0:
                 raise ResourceError(
                     "too many values are missing to list their places within the memory that was "
-                    "granted; raise memory_limit, or leave the units or frames out"
+                    "granted with --in-memory (memory_limit=...); leave such units or frames out"
                 )
             self._places.append((units, at + start))
         low = np.fmin.reduce(values, axis=1)
