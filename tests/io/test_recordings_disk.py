@@ -205,6 +205,20 @@ def test_lost_chunks_of_zarr_are_noted(tmp_path):
     assert recording.notes[-1].startswith("1 of 4 chunks are absent and read as zeros")
 
 
+def test_pieces_that_are_long_in_time_are_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr("partwise.io.variables._UNPACKED", N * 100 * 8)
+    for time_first in (False, True):
+        for frames, noted in ((100, False), (101, True)):
+            with h5py.File(tmp_path / "r.h5", "w") as file:
+                chunks = (frames, 1) if time_first else (1, frames)
+                file.create_dataset("X", data=X.T if time_first else X, chunks=chunks)
+            layout = "time-by-units" if time_first else "units-by-time"
+            with open_recording(tmp_path / "r.h5", layout=layout, memory_limit=0) as recording:
+                shown = f"{chunks[0]} x {chunks[1]}"
+                text = f"the matrix is stored in pieces of {shown}, 101 frames long, so"
+                assert any(note.startswith(text) for note in recording.notes) == noted
+
+
 def test_closing_releases_the_file(tmp_path):
     write_h5(tmp_path / "r.h5", X)
     recording = open_recording(tmp_path / "r.h5", memory_limit=0)

@@ -23,6 +23,8 @@ _NAMES = ("unit_names", "units", "names", "neuron_names")
 _RATE = re.compile(
     r"(?P<of>.*?)[_.]?(sampling_?rate|sample_?rate|frame_?rate|rate|fs|fps|hz)", re.IGNORECASE
 )
+#: Bytes that have to be unpacked for one frame, beyond which that is worth a note.
+_UNPACKED = 2**28
 #: How far the durations of what belongs together may differ.
 _SAME = 0.02
 
@@ -192,6 +194,8 @@ def found_in(
     data, stays = _data(chosen, turned, request.memory_limit, close)
     found = Found(data, kind, variable=chosen.name, notes=notes, close=close if stays else None)
     found.layout = "time-by-units" if turned else "units-by-time"
+    if stays:
+        notes += _slow_chunks(chosen.stored, time_first=chosen.reversed != turned)
     rates = _rates(variables, notes)
     name, found.rate = _rate_of(chosen, variables, rates)
     rate = request.rate or found.rate
@@ -219,6 +223,22 @@ def _data(
         return StoredFrames(chosen.stored, time_first=time_first, close=close), True
     matrix = chosen.load()
     return (matrix.T if turned else matrix), False
+
+
+def _slow_chunks(stored: Any, *, time_first: bool) -> list[str]:
+    """Say that the pieces in which a matrix is stored are long in time: each read unpacks much."""
+    chunks = getattr(stored, "chunks", None)
+    if not chunks:
+        return []
+    axis = 0 if time_first else 1
+    frames, units = int(chunks[axis]), int(stored.shape[1 - axis])
+    if frames * units * stored.dtype.itemsize <= _UNPACKED:
+        return []
+    return [
+        f"the matrix is stored in pieces of {dimensions(chunks)}, {frames:,} frames long, so "
+        "reading it in time unpacks much again and again: store it in pieces of all units and a few "
+        "thousand frames, or allow it into memory with --in-memory (memory_limit=...)"
+    ]
 
 
 def _rates(variables: Sequence[Variable], notes: list[str]) -> dict[str, tuple[str, float]]:
