@@ -23,47 +23,59 @@ def recording(tmp_path_factory):
     return made.outputs["recording"]
 
 
-def test_simulate_fit_significance_and_plot(partwise, tmp_path):
-    done = partwise(
-        "sequences", "simulate", "-t", "1500", "-k", "2", "-n", "6", "--gap", "2", "-o", "demo",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def here(capsys):
+    """Run the command line in this process; returns (exit code, output, errors)."""
+    from partwise.cli.app import run
+
+    def inner(*arguments):
+        code = run([str(argument) for argument in ("sequences", *arguments)])
+        return code, *capsys.readouterr()
+
+    return inner
+
+
+def test_simulate_fit_significance_and_plot(partwise, here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = here(
+        "simulate", "-t", "1500", "-k", "2", "-n", "6", "--gap", "2", "-o", "demo"
+    )
+    assert code == 0, err
     file = os.path.join("demo", "sequences_12_1500.npz")
-    assert done.stdout.splitlines()[1] == f"recording: {file}"
+    assert out.splitlines()[1] == f"recording: {file}"
 
     done = partwise("sequences", "fit", file, *FAST, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("2 factors of 20 frames (0.667 s), 12 units x 1,500 frames")
-    assert "of the part held out" in lines[1]
-    assert lines[2].startswith("significant sequences: ")
+    assert lines[0] == "note: 30 frames per second, from rate in the file"
+    assert lines[1].startswith("2 factors of 20 frames (0.667 s), 12 units x 1,500 frames")
+    assert "of the part held out" in lines[2]
+    assert lines[3].startswith("significant sequences: ")
     assert lines[-1] == f"report: {os.path.join('sequence_results', 'report.html')}"
     assert (tmp_path / "sequence_results" / "report.html").is_file()
 
-    done = partwise(
-        "sequences", "significance", "sequence_results", file, "--n-null", "40", "--json",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["frames"] == [1125, 1500]
+    code, out, err = here(
+        "significance", "sequence_results", file, "--n-null", "40", "--json", "--figure", "svg"
+    )
+    assert (code, err) == (0, "")
+    assert json.loads(out)["frames"] == [1125, 1500]
 
-    done = partwise("sequences", "plot", "sequence_results", "--stop", "20", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "sequence_results" / "sequences_12_1500_plot_data.png").is_file()
+    code, out, err = here("plot", "sequence_results", "--stop", "20", "--show", "reconstruction")
+    assert code == 0, err
+    name = "sequences_12_1500_plot_reconstruction.png"
+    assert (tmp_path / "sequence_results" / name).is_file()
 
 
-def test_json_and_the_run_again_from_its_record(partwise, recording, tmp_path):
-    done = partwise("sequences", "fit", recording, *FAST, "--json", "-o", tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    summary = json.loads(done.stdout)
+def test_json_and_the_run_again_from_its_record(here, recording, tmp_path):
+    code, out, err = here("fit", recording, *FAST, "--json", "-o", tmp_path)
+    assert (code, err) == (0, "")
+    summary = json.loads(out)
     assert summary["n_components"] == 2
     assert summary["n_frames_held_out"] == 375
     first = (tmp_path / "sequences_12_1500_sequences.npz").read_bytes()
-    done = partwise(
-        "sequences", "fit", recording, "--config", tmp_path / "run.json", "-o", tmp_path, "--quiet"
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    # a second run into the same folder
+    config = tmp_path / "run.json"
+    assert here("fit", recording, "--config", config, "-o", tmp_path, "--quiet") == (0, "", "")
     assert (tmp_path / "sequences_12_1500_sequences.npz").read_bytes() == first
 
 
@@ -78,35 +90,35 @@ def test_json_and_the_run_again_from_its_record(partwise, recording, tmp_path):
         (("--bin-width", "0.1"), 3, "bin_width is for spike times"),
         (("--epochs", "none.csv"), 3, "none.csv"),
         (("--motifs", "none.npz"), 3, "none.npz"),
-        (("--side", "SONG"), 2, "SONG"),
+        (("--side", "SONG", "-l", "5"), 2, "SONG"),
         (("--solver", "admm"), 2, "--solver"),
         (("--in-memory", "much"), 2, "such as 4GB"),
     ],
 )
-def test_errors(partwise, recording, tmp_path, arguments, code, text):
-    done = partwise("sequences", "fit", recording, *arguments, "-o", tmp_path / "out")
-    assert done.returncode == code, done.stderr
-    assert text in done.stderr
-    assert "Traceback" not in done.stderr
+def test_errors(here, recording, tmp_path, arguments, code, text):
+    found, _, err = here("fit", recording, *arguments, "-o", tmp_path / "out")
+    assert found == code, err
+    assert text in err
+    assert "Traceback" not in err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_wrong_variable_says_what_is_there(partwise, tmp_path):
+def test_a_wrong_variable_says_what_is_there(here, tmp_path):
     np.savez(tmp_path / "x.npz", spikes=np.ones((3, 50)), song=np.ones((4, 90)))
-    done = partwise("sequences", "fit", tmp_path / "x.npz", "-l", "5", "-o", tmp_path / "out")
-    assert done.returncode == 3
+    code, _, err = here("fit", tmp_path / "x.npz", "-l", "5", "-o", tmp_path / "out")
+    assert code == 3
     for text in ("spikes (3 x 50", "song (4 x 90", "--variable"):
-        assert text in done.stderr
+        assert text in err
 
 
-def test_files_that_are_no_recordings(partwise, tmp_path):
+def test_files_that_are_no_recordings(here, tmp_path):
     (tmp_path / "x.mat").write_text("nothing of the kind")
-    done = partwise("sequences", "fit", tmp_path / "x.mat", "-o", tmp_path / "out")
-    assert done.returncode == 3
-    assert "Traceback" not in done.stderr
-    done = partwise("sequences", "sweep", tmp_path / "none.mat", "-o", tmp_path / "out")
-    assert done.returncode == 3
-    assert "there is no such file" in done.stderr
+    code, _, err = here("fit", tmp_path / "x.mat", "-o", tmp_path / "out")
+    assert code == 3
+    assert "x.mat" in err
+    code, _, err = here("sweep", tmp_path / "none.mat", "-o", tmp_path / "out")
+    assert code == 3
+    assert "there is no such file" in err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -121,14 +133,14 @@ def test_help_lists_every_option(command, capsys):
         assert spec.flags[-1] in page
 
 
-def test_config_has_a_table_for_each_command(partwise, recording, tmp_path):
+def test_config_has_a_table_for_each_command(here, recording, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text(
         "seed = 3\n[sequences]\nmax_iter = 2\n[sequences.fit]\nn-components = 1\nn_lags = 7\n"
-        'lambda = 0.5\nfigure = []\n[sequences.sweep]\nlambdas = "0.1,0.2"\n'
+        'lambda = 0.5\nfigure = []\nn-null = 0\n[sequences.sweep]\nlambdas = "0.1,0.2"\n'
     )
-    done = partwise("sequences", "fit", recording, "--config", config, "--json", "-o", tmp_path)
-    assert done.returncode == 0, done.stderr
+    code, _, err = here("fit", recording, "--config", config, "--json", "-o", tmp_path)
+    assert code == 0, err
     found = json.loads((tmp_path / "run.json").read_text())["parameters"]
     assert (found["seed"], found["max_iter"], found["n_components"]) == (3, 2, 1)
     assert (found["n_lags"], found["lambda_"]) == (7, 0.5)

@@ -151,10 +151,14 @@ def test_interrupted_factorization(small_table, tmp_path):
     assert hidden(folder) == []
 
 
-def test_killed_sequences(tmp_path):
+def test_killed_sequences(tmp_path, monkeypatch):
     """A fit of sequences that is killed while it writes leaves the earlier one whole."""
-    from partwise.workflows import sequences_fit, sequences_simulate
+    from partwise.figures import message_figure
+    from partwise.workflows import sequences_fit, sequences_report, sequences_simulate
 
+    # runs in this process need no pictures
+    monkeypatch.setattr(sequences_report, "_factors", lambda found, show: message_figure(show))
+    monkeypatch.setattr(sequences_report, "_triggered", lambda found: message_figure("events"))
     made = sequences_simulate(n_frames=800, n_sequences=1, output_dir=tmp_path / "data")
     recording, folder = made.outputs["recording"], tmp_path / "results"
     sequences_fit(recording, n_components=1, n_lags=20, max_iter=3, n_null=20, output_dir=folder)

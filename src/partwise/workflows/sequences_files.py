@@ -265,6 +265,7 @@ def results_of(found: SequencesFindings) -> dict[str, Any]:
         "pvalues": None if test is None else [float(value) for value in test.pvalues],
         "threshold": None if test is None else float(test.threshold),
         "n_events": len(found.events),
+        "notes": list(found.recording.notes),
     }
 
 

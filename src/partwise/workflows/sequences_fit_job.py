@@ -92,6 +92,7 @@ class SequencesFitResult:
         fit, (n, k, n_lags) = self.fit, self.fit.motifs.shape
         length = f" ({n_lags / fit.rate:.3g} s)" if fit.rate else ""
         lines = [
+            *(f"note: {text}" for text in self.found["notes"]),
             f"{k} factors of {n_lags} frames{length}, {n:,} units x {fit.n_frames:,} frames; "
             f"{self.found['n_iter']} iterations",
             f"explained: {fit.power:.1%} of the power"
@@ -214,7 +215,7 @@ def _find(
         units = sort_neurons(fit.motifs)
     used = dataclasses.asdict(options)
     used |= {"n_components": k, "n_lags": n_lags, "length": how, "rate": recording.rate}
-    used["variable"] = recording.variable
+    used["array"] = recording.variable
     used["threads"] = n_threads
     found = SequencesFindings(
         recording=recording,
@@ -231,7 +232,7 @@ def _find(
         parameters=used,
         seconds=clock.seconds,
     )
-    warn_of(clock, [*recording.notes, *advice(found)])
+    warn_of(clock, [*recording.warnings, *advice(found)])
     return dataclasses.replace(found, warnings=tuple(clock.record.warnings))
 
 

@@ -117,7 +117,7 @@ def sequences_plot(
     start, stop = _window(fit, options)
     with _recording(fit, options) as recording, progress.stage("draw"):
         figure = _draw(fit, recording, options, (start, stop))
-        notes = () if recording is None else recording.notes
+        notes = () if recording is None else recording.warnings
         stem = f"{place.name.removesuffix(SUFFIX)}_plot_{options.show}"
         target = place.parent if options.output_dir is None else Path(options.output_dir)
         with open_run_folder(target) as folder:

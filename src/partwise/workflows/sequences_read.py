@@ -52,7 +52,9 @@ class Prepared:
     variable
         Which array of the file was read.
     notes
-        What should be known of how it was read.
+        How it was read.
+    warnings
+        What of it the user should look at.
     release
         Closes the file.
     """
@@ -66,6 +68,7 @@ class Prepared:
     side: dict[str, tuple[Any, float | None]]
     variable: str | None
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     release: Callable[[], None]
 
     def __enter__(self) -> Prepared:
@@ -181,8 +184,7 @@ def read_recording(path: str | os.PathLike[str], options: RecordingOptions) -> P
             memory_limit=parse_bytes(options.in_memory),
         )
     units = tuple(map(str, found.unit_names))
-    # what is a note already is not said twice
-    more = [str(w.message).removeprefix(f"{os.fspath(path)}: ") for w in told]
+    warned = [str(w.message).removeprefix(f"{os.fspath(path)}: ") for w in told]
     return Prepared(
         name=found.name,
         X=found.data,
@@ -192,7 +194,8 @@ def read_recording(path: str | os.PathLike[str], options: RecordingOptions) -> P
         epochs=found.epochs,
         side=dict(found.side),
         variable=found.variable,
-        notes=tuple(dict.fromkeys((*found.notes, *more, *_silent(found.data, units)))),
+        notes=tuple(note for note in found.notes if note not in warned),
+        warnings=(*warned, *_silent(found.data, units)),
         release=found.close,
     )
 

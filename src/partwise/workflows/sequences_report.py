@@ -124,7 +124,7 @@ def build_report(
         command=command,
         parameters=found.parameters,
         outputs=outputs,
-        facts=facts_of(found.seconds),
+        facts=facts_of(found.seconds, found.recording),
     )
 
 

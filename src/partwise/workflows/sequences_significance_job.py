@@ -176,7 +176,7 @@ def sequences_significance(
         with recording:
             same = fit.input_sha256 is not None and record.inputs[0]["sha256"] == fit.input_sha256
             part, frames, notes = _part(fit, recording, options, same)
-            warn_of(clock, [*recording.notes, *notes])
+            warn_of(clock, [*recording.warnings, *notes])
             with clock.stage("test"):
                 found = motif_test(
                     part,
@@ -242,7 +242,7 @@ def _write(found: Findings, folder: RunFolder, clock: Clock) -> dict[str, Path]:
             folder.path(f"{stem}.{fmt}").write_bytes(render(drawn, cast(Any, fmt)))
     used = dataclasses.asdict(options)
     used |= {"threads": clock.record.n_threads, "rate": found.recording.rate}
-    used |= {"variable": found.recording.variable, "frames": list(found.frames)}
+    used |= {"array": found.recording.variable, "frames": list(found.frames)}
 
     def report(path: Path, files: dict[str, str]) -> None:
         write_report(path, _report(found, drawn, files, used, clock))
@@ -291,7 +291,7 @@ def _report(
         command=clock.record.command,
         parameters=used,
         outputs=files,
-        facts=facts_of(clock.seconds),
+        facts=facts_of(clock.seconds, found.recording),
     )
 
 

@@ -140,7 +140,9 @@ def fit_recording(
         )
         parts, held_out = [np.asarray(model.activations_)], float("nan")
         if test is not None:
-            parts.append(model.transform(test.X, mask=test.mask, epochs=test.epochs))
+            rows = model.transform(test.X, mask=test.mask, epochs=test.epochs)
+            rows[~model.motifs_.any(axis=(0, 2))] = 0  # nothing says when an empty motif is active
+            parts.append(rows)
             held_out = float(model.score(test.X, mask=test.mask, epochs=test.epochs))
     return model, SequencesFit(
         motifs=np.asarray(model.motifs_),

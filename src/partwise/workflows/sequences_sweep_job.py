@@ -263,7 +263,7 @@ def _run(
                     warnings.simplefilter("ignore", PartwiseWarning)
                     rows = Rows(store, stage)
                     chosen = choose(found, rows.earlier, rows.add, n_threads)
-                warn_of(clock, [*recording.notes, *chosen.advice])
+                warn_of(clock, [*recording.warnings, *chosen.advice])
                 found = dataclasses.replace(
                     found, chosen=chosen, warnings=tuple(record.warnings), seconds=clock.seconds
                 )
@@ -291,7 +291,7 @@ def _begun(recording: Prepared, options: Any, clock: Clock) -> SweepFindings:
             f"recording, which has {recording.n_frames:,}: give a smaller --n-lags or --length"
         )
     used = dataclasses.asdict(options) | {"n_lags": n_lags, "length": how, "rate": recording.rate}
-    used["variable"] = recording.variable
+    used["array"] = recording.variable
     used["threads"] = clock.record.n_threads
     del used["resume"]
     return SweepFindings(recording, options, cast(Any, None), n_lags, (), used, clock.seconds)

@@ -16,6 +16,7 @@ from partwise.workflows.options import command_line
 
 if TYPE_CHECKING:
     from partwise.sequences import Significance
+    from partwise.workflows.sequences_read import Prepared
 
 __all__ = ["CITATION", "command_of_two", "facts_of", "section_on_test", "significance_figure"]
 
@@ -43,9 +44,11 @@ def command_of_two(command: str, first: str, second: str, options: Any) -> str:
     return shlex.join(words)
 
 
-def facts_of(seconds: dict[str, float]) -> dict[str, str]:
+def facts_of(seconds: dict[str, float], recording: Prepared) -> dict[str, str]:
     """Return what the end of a report says of the run."""
+    read = {"how the recording was read": "; ".join(recording.notes)} if recording.notes else {}
     return {
+        **read,
         "partwise": __version__,
         "time until this report": format_duration(seconds["total"]),
         **{f"time: {k}": format_duration(s) for k, s in seconds.items() if k != "total"},
