@@ -115,7 +115,7 @@ def _variable(name: str, item: Any) -> Variable:
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     if "MATLAB_sparse" in attributes:
         return _sparse(name, item, int(attributes["MATLAB_sparse"]), kind)
-    if hasattr(item, "keys"):
+    if not getattr(item, "shape", None):  # a group, a named type, nothing
         return Variable(name, (1, 1), _PLAIN.get(kind, kind or "group"), False, lambda: None)
     if attributes.get("MATLAB_empty", 0):  # its shape is what it holds
         shape = tuple(int(side) for side in np.asarray(item[()]).ravel())

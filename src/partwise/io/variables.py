@@ -236,7 +236,7 @@ def _slow_chunks(stored: Any, *, time_first: bool) -> list[str]:
         return []
     return [
         f"the matrix is stored in pieces of {dimensions(chunks)}, {frames:,} frames long, so "
-        "reading it in time unpacks much again and again: store it in pieces of all units and a few "
+        "reading it in time unpacks much repeatedly: store it in pieces of all units and a few "
         "thousand frames, or allow it into memory with --in-memory (memory_limit=...)"
     ]
 
