@@ -35,7 +35,7 @@ def test_planted_activations_are_found_exactly(seed):
     [
         {"noise": 0.02},
         {"n_sequences": 1, "n_neurons": 6, "gap": 2, "interval": 2},  # every 13 frames
-        {"noise": 0.001, "interval": 700},  # two or three of each
+        {"noise": 0.001, "interval": 700},  # a few of each
         {"noise": 0.005, "participation": 0.8, "overlap": 0.3},
     ],
     ids=["noisy", "frequent", "rare", "overlapping"],
