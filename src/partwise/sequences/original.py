@@ -110,7 +110,8 @@ def seqnmf(
     W : ndarray, units x K x L
         Motifs.
     H : ndarray, K x frames
-        Activations.
+        Activations. Sequences that were under way when the recording began are part of the model
+        and of `cost`, `loadings` and `power`, but not of H, as in the original.
     cost : ndarray, (iterations + 1) x 1
         Root of the squared residual per entry of X with L frames of zeros on both sides, as the
         original counts it, at the start and after each iteration. Hidden entries have no residual;
