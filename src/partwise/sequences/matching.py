@@ -294,8 +294,7 @@ def _products(
     motifs = _stacked(motifs_a, motifs_b)
     n_lags, k_a = motifs.shape[1], rows_a.shape[0]
     timeline = Timeline(check_epochs(epochs, rows_a.shape[1]), rows_a.shape[1], n_lags)
-    rows = np.concatenate((rows_a, rows_b)).astype(np.float64, copy=False)
-    inner = timeline.take(rows.T)
+    inner = timeline.take(np.concatenate((rows_a, rows_b)).T.astype(np.float64))
     lagged = correlate_activations(inner, n_lags)  # [d, b, a]: sum over t of H_b[t] H_a[t - d]
     gram = MotifGram(motifs).lags
     total = np.einsum("dab,dba->ab", gram[n_lags - 1 :], lagged)
