@@ -1,4 +1,4 @@
-"""Products of a spike raster with lagged windows: what convolutional factorization asks of the data.
+"""Products of a spike raster with lagged windows: what convolutional factorization asks of data.
 
 A window is the L frames that a motif spans, K numbers each, in one row of memory; its frames run
 from the longest lag to lag 0, so that the window of activations that explain a value at frame s is

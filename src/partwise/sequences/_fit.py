@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from partwise.results import Status
-from partwise.sequences import _mu
+from partwise.sequences import _hals, _mu
+from partwise.sequences._grams import MotifGram
 from partwise.sequences._moves import normalize, recenter
 from partwise.sequences._problem import Penalty, Problem, State
+from partwise.sequences._view import View, look
 from partwise.utils.interrupts import check
 
 __all__ = ["Fitted", "Settings", "fit_state", "project", "random_state"]
@@ -24,6 +26,12 @@ Array = npt.NDArray[Any]
 
 #: Iterations over which the change of the cost is looked at.
 _WINDOW = 5
+#: Multiplicative iterations before coordinate descent: one takes away the excess of a random start,
+#: which sweeps would work off frame by frame, wiping out what starts differ in (decision 029).
+_WARM = 1
+#: Sweeps of coordinate descent per iteration, over activations and motifs; and with fixed motifs.
+_SWEEPS = (4, 4)
+_PROJECT_SWEEPS = 8
 #: What is added to motifs after recentring, against the largest value of the data.
 _LIFT = 1e-6
 
@@ -42,6 +50,8 @@ class Settings:
         When to stop: tol is the relative change of the cost per iteration.
     n_fixed
         The first motifs, which stay as they are.
+    solver
+        "mu" or "hals"; the latter begins with multiplicative updates.
     """
 
     penalty: Penalty
@@ -49,6 +59,7 @@ class Settings:
     max_iter: int = 100
     tol: float = 1e-4
     n_fixed: int = 0
+    solver: str = "mu"
 
 
 @dataclass(frozen=True)
@@ -97,70 +108,102 @@ def fit_state(
     motifs that it selected are fitted once without its pull.
     """
     begin = time.perf_counter()
-    k = state.motifs.shape[2]
-    free = np.arange(k) >= settings.n_fixed
-    products = problem.raster.cross_motifs(state.activations)
-    error = problem.error(state, products, problem.correlations(state))
-    cost = [problem.rmse(error)]
+    free = np.arange(state.motifs.shape[2]) >= settings.n_fixed
+    cost: list[float] = []
     status = Status.MAX_ITER
     for iteration in range(1, settings.max_iter + 1):
         check()
+        view: View | None = look(problem, state)
+        assert view is not None
+        _note(cost, problem.rmse(view.error), callback)
         done = _settled(cost, settings.tol)
         last = done or iteration == settings.max_iter
         penalty = dataclasses.replace(settings.penalty, cross=0.0) if last else settings.penalty
-        products, error = _iterate(problem, state, settings, penalty, free)
-        cost.append(problem.rmse(error))
-        if callback is not None:
-            callback(iteration, cost[-1])
+        hals = settings.solver == "hals" and iteration > _WARM
+        _step_activations(problem, state, settings, penalty, free, view, hals)
+        view = None  # of the size of the activations, as what comes next
+        products = problem.raster.cross_motifs(state.activations)
+        correlations = problem.correlations(state)
+        _step_motifs(problem, state, penalty, free, products, correlations, hals)
         if done:
             status = Status.CONVERGED
             break
-    return Fitted(
-        state,
-        np.array(cost),
-        error,
-        problem.loadings(state, products),
-        status,
-        len(cost) - 1,
-        time.perf_counter() - begin,
-    )
+    error = problem.error(state, products, correlations)
+    _note(cost, problem.rmse(error), callback)
+    loadings = problem.loadings(state, products, correlations)
+    seconds = time.perf_counter() - begin
+    return Fitted(state, np.array(cost), error, loadings, status, len(cost) - 1, seconds)
 
 
-def _iterate(
-    problem: Problem, state: State, settings: Settings, penalty: Penalty, free: Array
-) -> tuple[Array, float]:
-    """Update everything once; return X H^T and the sum of squared errors."""
-    _mu.update_activations(problem, state, penalty)
+def _note(cost: list[float], value: float, callback: Callable[[int, float], None] | None) -> None:
+    """Add the cost after an iteration; the first one is that of the start."""
+    cost.append(value)
+    if callback is not None and len(cost) > 1:
+        callback(len(cost) - 1, value)
+
+
+def _step_activations(
+    problem: Problem,
+    state: State,
+    settings: Settings,
+    penalty: Penalty,
+    free: Array,
+    view: View,
+    hals: bool,
+) -> None:
+    """Update the activations, recentre, share out scale; uses up the view."""
+    if hals:
+        _hals.update_activations(problem, state, penalty, view, free, _SWEEPS[0])
+    else:
+        _mu.update_activations(problem, state, penalty, view)
     if settings.shift:
-        recenter(state, problem.raster.timeline, free, _LIFT * problem.raster.largest)
+        # only multiplicative updates need help to leave zero
+        lift = 0.0 if hals else _LIFT * problem.raster.largest
+        recenter(state, problem.raster.timeline, free, lift)
     normalize(state, free)
-    products = problem.raster.cross_motifs(state.activations)
-    correlations = problem.correlations(state)
-    if free.all():
+
+
+def _step_motifs(
+    problem: Problem,
+    state: State,
+    penalty: Penalty,
+    free: Array,
+    products: Array,
+    correlations: Array,
+    hals: bool,
+) -> None:
+    """Update the motifs that are free."""
+    if hals:
+        _hals.update_motifs(problem, state, penalty, products, correlations, free, _SWEEPS[1])
+    elif free.all():
         _mu.update_motifs(problem, state, penalty, products, correlations)
     elif free.any():
         fixed = state.motifs[:, :, ~free].copy()
         _mu.update_motifs(problem, state, penalty, products, correlations)
         state.motifs[:, :, ~free] = fixed
-    return products, problem.error(state, products, correlations)
 
 
 def project(
     problem: Problem, state: State, penalty: Penalty, max_iter: int, tol: float
 ) -> tuple[Status, float]:
-    """Update activations alone; return why it stopped and the sum of squared errors."""
+    """Descend on activations alone, a convex problem; return why it stopped and the error.
+
+    The error is the sum of squared errors. Data are looked at once: motifs do not change.
+    """
+    gram = MotifGram(state.motifs)
+    above = problem.raster.cross_activations(state.motifs)
+    free = np.zeros(state.motifs.shape[2], np.bool_)
     cost: list[float] = []
-    status, error = Status.MAX_ITER, problem.raster.total
-    for _ in range(max_iter):
+    status = Status.MAX_ITER
+    while True:
         check()
-        _mu.update_activations(problem, state, penalty)
-        products = problem.raster.cross_motifs(state.activations)
-        error = problem.error(state, products, problem.correlations(state))
-        cost.append(problem.rmse(error))
+        view = look(problem, state, gram, above)
+        cost.append(problem.rmse(view.error))
         if _settled(cost, tol):
             status = Status.CONVERGED
-            break
-    return status, error
+        if status is Status.CONVERGED or len(cost) > max_iter:
+            return status, view.error
+        _hals.update_activations(problem, state, penalty, view, free, _PROJECT_SWEEPS)
 
 
 def _settled(cost: list[float], tol: float) -> bool:

@@ -28,7 +28,7 @@ __all__ = ["MotifGram", "correlate_activations", "model_times_activations"]
 Array = npt.NDArray[Any]
 
 #: Blocks of frames that one task transforms at once.
-_BLOCKS = 16
+_BLOCKS = 4
 #: Frames below which one thread does it all.
 _SMALL = 16_384
 
@@ -52,7 +52,11 @@ class MotifGram:
     ----------
     lags
         G_d for d = -(L - 1)..L - 1, (2 L - 1) x K x K.
+    partial
+        What coordinate descent keeps with it, once it needed it (see `_hals`).
     """
+
+    partial: Array | None = None
 
     def __init__(self, motifs: Array) -> None:
         self.n_lags, self.k = motifs.shape[1:]
@@ -71,38 +75,37 @@ class MotifGram:
         n = block_length(self.n_lags, n_frames)
         step = n - 2 * reach
         n_blocks = -(-n_frames // step)
-        padded = np.zeros((k, n_blocks * step + 2 * reach))
-        padded[:, reach : reach + n_frames] = activations.T
         # a correlation: the kernel runs backwards
-        kernel = scipy.fft.rfft(self.lags[::-1], n, axis=0)
-        out = np.empty((k, n_blocks * step))
+        kernel = scipy.fft.rfft(self.lags[::-1], n, axis=0).transpose(0, 2, 1)
+        out = np.empty((n_blocks * step, k))
 
         def task(first: int, last: int) -> None:
-            part = _windows(padded[:, first * step :], last - first, step, n)
-            seen = np.matmul(kernel, scipy.fft.rfft(part, axis=2).transpose(2, 0, 1))
-            back = scipy.fft.irfft(seen.transpose(1, 2, 0), n, axis=2)[:, :, 2 * reach :]
-            out[:, first * step : last * step] = back.reshape(k, -1)
+            rows = _stretch(activations, first * step - reach, last * step + reach)
+            spectrum = scipy.fft.rfft(_windows(rows, last - first, step, n), axis=1)
+            seen = np.matmul(spectrum.transpose(1, 0, 2), kernel)  # f x b x K
+            back = scipy.fft.irfft(seen, n, axis=0)[2 * reach :]
+            part = out[first * step : last * step].reshape(last - first, step, k)
+            part[:] = back.transpose(1, 0, 2)
 
         _run(task, n_blocks, 1 if n_frames < _SMALL else n_threads)
-        return np.ascontiguousarray(out[:, :n_frames].T)
+        return out[:n_frames]
 
 
 def correlate_activations(activations: Array, n_lags: int, n_threads: int = 1) -> Array:
     """Return C_d for d = 0..L - 1, L x K x K float64; C_{-d} is the transpose of C_d."""
-    n_frames, k = activations.shape
+    n_frames = len(activations)
     reach = n_lags - 1
     n = block_length(n_lags, n_frames)
     step = n - 2 * reach
     n_blocks = -(-n_frames // step)
-    padded = np.zeros((k, n_blocks * step + 2 * reach))
-    padded[:, reach : reach + n_frames] = activations.T
 
     def task(first: int, last: int) -> Array:
         # each block's own frames against those up to L - 1 frames before them
-        late = _windows(padded[:, first * step + reach :], last - first, step, step)
-        both = _windows(padded[:, first * step :], last - first, step, n - reach)
-        a = scipy.fft.rfft(late, n, axis=2).transpose(2, 0, 1)
-        b = scipy.fft.rfft(both, n, axis=2).transpose(2, 1, 0)
+        rows = _stretch(activations, first * step - reach, last * step)
+        late = _windows(rows[reach:], last - first, step, step)
+        both = _windows(rows, last - first, step, step + reach)
+        a = scipy.fft.rfft(late, n, axis=1).transpose(1, 2, 0)
+        b = scipy.fft.rfft(both, n, axis=1).transpose(1, 0, 2)
         product: Array = np.matmul(a, b.conj())
         return product
 
@@ -140,10 +143,19 @@ def _lag_spectrum(motifs: Array, n: int) -> Array:
     return np.asarray(scipy.fft.rfft(by_lag, n, axis=0))
 
 
+def _stretch(rows: Array, first: int, last: int) -> Array:
+    """Return the rows first..last as float64; zeros outside."""
+    out = np.zeros((last - first, rows.shape[1]))
+    low, high = max(first, 0), min(last, len(rows))
+    out[low - first : high - first] = rows[low:high]
+    return out
+
+
 def _windows(rows: Array, count: int, step: int, length: int) -> Array:
-    """Return overlapping pieces of each row, K x count x length, without a copy."""
-    strides = (rows.strides[0], step * rows.strides[1], rows.strides[1])
-    shape = (rows.shape[0], count, length)
+    """Return overlapping pieces of rows, count x length x K, without a copy."""
+    stride = rows.strides[0]
+    shape = (count, length, rows.shape[1])
+    strides = (step * stride, stride, rows.strides[1])
     return np.lib.stride_tricks.as_strided(rows, shape, strides, writeable=False)
 
 

@@ -65,7 +65,7 @@ class Missing:
 
     def model(self, motifs: Array, activations: Array) -> Unseen:
         """Return what motifs and activations predict where there are no data."""
-        return Unseen(self, motifs.astype(np.float64), activations.astype(np.float64))
+        return Unseen(self, motifs, activations)
 
 
 class Unseen:
@@ -73,16 +73,24 @@ class Unseen:
 
     def __init__(self, missing: Missing, motifs: Array, activations: Array) -> None:
         self._missing = missing
-        self._windows = Windows(motifs.shape[1], motifs.shape[2], np.dtype(np.float64))
-        self._activations = activations
+        n, n_lags, k = motifs.shape
+        self._windows = Windows(n_lags, k, np.dtype(np.float64))
+        self._motifs = motifs.astype(np.float64, copy=False).reshape(n, -1)
+        self._rows = activations
+        #: groups of gaps whose windows are copied together; kept if it is only one
+        self._groups = _groups(missing.gaps, self._windows.size)
+        self._kept: Array | None = None
+        if len(self._groups) == 1:
+            self._kept = self._gap_windows(missing.gaps)
+        parts = [self._starts(gaps) @ self._motifs.T for gaps in self._groups]
+        self._gaps: Array = np.concatenate(parts) if parts else np.zeros((0, n))
         self._values: Array | None = None
-        flat = motifs.reshape(len(motifs), -1)
-        parts = [windows @ flat.T for _, windows in self._gap_windows(activations)]
-        self._gaps = np.concatenate(parts) if parts else np.zeros((0, len(motifs)))
         if missing.entries is not None:
+            self._activations = activations.astype(np.float64, copy=False)
             self._values = missing.entries.predict(
-                motifs, activations, self._windows, missing.n_threads
-            )
+                self._motifs.reshape(motifs.shape), self._activations, self._windows,
+                missing.n_threads,
+            )  # fmt: skip
 
     @property
     def square(self) -> float:
@@ -92,59 +100,60 @@ class Unseen:
             total += float(self._values @ self._values)
         return total
 
-    def cross_activations(self, motifs: Array) -> Array:
-        """Return what the values add to What, F x K."""
+    def leave_activations(self, seen: Array) -> None:
+        """Take from What (F x K) what the values added to it."""
         missing, windows = self._missing, self._windows
-        timeline = missing.timeline
-        motifs = motifs.astype(np.float64)
-        flat = motifs.reshape(len(motifs), -1)
-        buffer = windows.buffer(timeline.n_frames)
-        view = self._all_windows(buffer)
-        at = 0
-        for gaps, _ in self._gap_windows(None):
-            rows = (self._gaps[at : at + gaps.size] @ flat).reshape(*gaps.shape, -1)
-            for i in range(gaps.shape[1]):
-                # windows of one place in the gap of each epoch never overlap
-                view[gaps[:, i]] += rows[:, i]
-            at += gaps.size
-        lead = (windows.n_lags - 1) * windows.k
-        size = timeline.n_frames * windows.k
-        total: Array = buffer[lead : lead + size].reshape(timeline.n_frames, windows.k)
+        n_lags, k = windows.n_lags, windows.k
+        done = 0
+        for gaps in self._groups:
+            count, length = gaps.shape
+            values = self._gaps[done : done + gaps.size]
+            rows = (values @ self._motifs).reshape(count, length, n_lags, k)
+            around = np.zeros((count, 2 * length, k))
+            for i in range(length):
+                around[:, i : i + n_lags] += rows[:, i]
+            frames = (gaps[:, :1] - length + np.arange(2 * length)).reshape(-1)
+            inside = frames >= 0
+            # gaps may be nearer to each other than their windows are long
+            np.subtract.at(seen, frames[inside], around.reshape(-1, k)[inside])
+            done += gaps.size
         if self._values is not None and missing.entries is not None:
+            motifs = self._motifs.reshape(-1, n_lags, k)
             values = self._values[missing.order]
-            total = total + missing.entries.spread(motifs, windows, missing.n_threads, values)
-        return total
+            seen -= missing.entries.spread(motifs, windows, missing.n_threads, values)
 
-    def cross_motifs(self, activations: Array) -> Array:
-        """Return what the values add to Xhat H^T, N x L x K."""
+    def leave_motifs(self, seen: Array) -> None:
+        """Take from Xhat H^T (N x L x K) what the values added to it."""
         missing, windows = self._missing, self._windows
-        activations = activations.astype(np.float64)
-        total = np.zeros((self._gaps.shape[1], windows.size))
-        at = 0
-        for gaps, starts in self._gap_windows(activations):
-            total += self._gaps[at : at + gaps.size].T @ starts
-            at += gaps.size
-        found: Array = total.reshape(-1, windows.n_lags, windows.k)
+        done = 0
+        for gaps in self._groups:
+            values = self._gaps[done : done + gaps.size]
+            seen -= (values.T @ self._starts(gaps)).reshape(seen.shape)
+            done += gaps.size
         if self._values is not None and missing.entries is not None:
             entries = missing.entries
-            found = found + entries.collect(activations, windows, missing.n_threads, self._values)
-        return found
+            seen -= entries.collect(self._activations, windows, missing.n_threads, self._values)
 
-    def _gap_windows(self, activations: Array | None) -> Any:
-        """Yield (gap frames of some epochs, the activations' windows there)."""
-        gaps = self._missing.gaps
-        if not gaps.size:
-            return
-        framed = None if activations is None else self._windows.framed(activations)
-        some = max(1, _ROOM // (gaps.shape[1] * self._windows.size))
-        for first in range(0, len(gaps), some):
-            part = gaps[first : first + some]
-            rows = None if framed is None else self._all_windows(framed)[part.reshape(-1)]
-            yield part, rows
+    def _starts(self, gaps: Array) -> Array:
+        return self._gap_windows(gaps) if self._kept is None else self._kept
 
-    def _all_windows(self, buffer: Array) -> Array:
-        """Return a view of a buffer that has a row per frame: its window."""
+    def _gap_windows(self, gaps: Array) -> Array:
+        """Return the windows of the activations in some gaps, gap frames x L K."""
         windows = self._windows
-        shape = (self._missing.timeline.n_frames, windows.size)
-        strides = (windows.k * buffer.itemsize, buffer.itemsize)
-        return np.lib.stride_tricks.as_strided(buffer, shape, strides)
+        count, length = gaps.shape
+        frames = gaps[:, :1] - length + np.arange(2 * length)
+        around = self._rows[np.maximum(frames, 0)].astype(np.float64)
+        around[frames < 0] = 0
+        stride = around.strides
+        view = np.lib.stride_tricks.as_strided(
+            around, (count, length, windows.size), (stride[0], stride[1], stride[2])
+        )
+        return view.reshape(-1, windows.size)
+
+
+def _groups(gaps: Array, size: int) -> list[Array]:
+    """Cut gaps into groups whose windows have a bounded size."""
+    if not gaps.size:
+        return []
+    some = max(1, _ROOM // (gaps.shape[1] * size))
+    return [gaps[first : first + some] for first in range(0, len(gaps), some)]

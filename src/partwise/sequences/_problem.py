@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partwise.sequences._grams import MotifGram, correlate_activations, model_times_activations
+from partwise.sequences._grams import correlate_activations, model_times_activations
 from partwise.sequences._missing import Missing
 from partwise.sequences._raster import Raster
 
@@ -77,29 +77,17 @@ class Problem:
         """Entries that are data."""
         return self.raster.n_units * self.raster.timeline.n_used - self.missing.n_hidden
 
-    def model_cross_activations(self, state: State, gram: MotifGram | None = None) -> Array:
-        """Return What over the observed entries, F x K float64; what lies in the gaps is noise."""
-        gram = gram or MotifGram(state.motifs)
-        seen = gram.apply(state.activations, self.n_threads)
-        if not self.missing.empty:
-            unseen = self.missing.model(state.motifs, state.activations)
-            seen -= unseen.cross_activations(state.motifs)
-        return np.maximum(seen, 0.0, out=seen)
-
     def correlations(self, state: State) -> Array:
         """Return C of the activations, L x K x K."""
         n_lags = self.raster.timeline.n_lags
         return correlate_activations(state.activations, n_lags, self.n_threads)
 
-    def model_cross_motifs(self, state: State, correlations: Array) -> tuple[Array, float]:
-        """Return (Xhat H^T, N x L x K float64; ||Xhat||^2), both over the observed entries."""
+    def model_cross_motifs(self, state: State, correlations: Array) -> Array:
+        """Return Xhat H^T over the observed entries, N x L x K float64."""
         seen = model_times_activations(state.motifs, correlations)
-        square = float(np.vdot(state.motifs.astype(np.float64), seen))
         if not self.missing.empty:
-            unseen = self.missing.model(state.motifs, state.activations)
-            seen -= unseen.cross_motifs(state.activations)
-            square -= unseen.square
-        return np.maximum(seen, 0.0, out=seen), square
+            self.missing.model(state.motifs, state.activations).leave_motifs(seen)
+        return seen
 
     def square(self, state: State, correlations: Array) -> float:
         """Return ||Xhat||^2 over the observed entries."""
@@ -122,13 +110,15 @@ class Problem:
         """Return the share of the sum of squares that the model explains."""
         return 1.0 - error / self.raster.total if self.raster.total else 0.0
 
-    def loadings(self, state: State, products: Array) -> Array:
+    def loadings(self, state: State, products: Array, correlations: Array | None = None) -> Array:
         """Return the share of the sum of squares that each factor explains by itself, K."""
+        if correlations is None:
+            correlations = self.correlations(state)
         found = np.zeros(state.motifs.shape[2])
         for k in range(len(found)):
             one = State(state.motifs[:, :, k : k + 1], state.activations[:, k : k + 1])
             fit = float(np.vdot(one.motifs.astype(np.float64), products[:, :, k : k + 1]))
-            square = self.square(one, self.correlations(one))
+            square = self.square(one, correlations[:, k : k + 1, k : k + 1])
             if self.raster.total:
                 found[k] = max(0.0, (2.0 * fit - square) / self.raster.total)
         return found
