@@ -87,7 +87,7 @@ class TestLambda:
         train, test = recording[:, :900], recording[:, 900:]
         entropy = int(np.random.default_rng(7).integers(2**62))
         rng = np.random.default_rng([entropy, 0])
-        model = SeqNMF(4, 8, lambda_=1e-2, max_iter=40, random_state=rng).fit(train)
+        model = SeqNMF(4, 8, lambda_=1e-2, max_iter=40, tol=0, random_state=rng).fit(train)
         cost, penalty = seqnmf_costs(train, model.motifs_, model.activations_)
         assert row["reconstruction"] == cost
         assert row["penalty"] == penalty
@@ -139,7 +139,7 @@ class TestLambda:
             X_test=recording[:, 900:], epochs=[(0, 400), (420, 900)], settings={"max_iter": 5},
         )  # fmt: skip
         rng = np.random.default_rng([int(np.random.default_rng(0).integers(2**62)), 0])
-        model = SeqNMF(2, 8, lambda_=1e-3, max_iter=5, random_state=rng)
+        model = SeqNMF(2, 8, lambda_=1e-3, max_iter=5, tol=0, random_state=rng)
         model.fit(recording[:, :900], epochs=[(0, 400), (420, 900)])
         assert found.table["power"][0] == model.power_
         assert found.table["power_held_out"][0] == model.score(recording[:, 900:])
@@ -228,7 +228,7 @@ class TestK:
         assert found.recommended == 2
         assert found.by_method == {"dissimilarity": 2, "cv": 2}
         assert found.confidence > 0.5
-        assert "2: the" in found.rule
+        assert found.rule.startswith("2: ")
 
     def test_table_and_summary(self, chosen):
         found, rows = chosen
@@ -276,7 +276,7 @@ class TestK:
 
     def test_criteria_that_differ_and_the_last_number(self):
         rows = []
-        for k, test, unlike in ((1, 0.9, 0.0), (2, 0.8, 0.1), (3, 0.6, 0.4)):
+        for k, test, unlike in ((1, 0.9, 0.105), (2, 0.8, 0.1), (3, 0.6, 0.4), (4, 0.61, 0.3)):
             rows += [
                 {"measure": "cv", "k": k, "repeat": r, "test_error": test + r, "train_error": test}
                 for r in range(3)
@@ -288,8 +288,12 @@ class TestK:
             ]  # fmt: skip
         found = k_selection(rows)
         assert found.by_method == {"dissimilarity": 2, "cv": 3}
-        assert any("largest number" in text for text in found.advice)
-        assert any("dissimilarity says 2" in text for text in found.advice)
+        assert found.recommended == 2
+        assert found.confidence == 1.0
+        assert found.advice == ("the criteria differ: dissimilarity says 2, cv says 3",)
+        masked = k_selection([row for row in rows if row["measure"] == "cv" and row["k"] < 4])
+        assert masked.recommended == 3
+        assert "largest number" in masked.advice[0]
 
     @pytest.mark.parametrize(
         ("change", "text"),

@@ -109,7 +109,7 @@ def _motif_terms(problem: Problem, state: State) -> tuple[Array, Array]:
 
 def _weight(other: Array) -> float:
     """Return the ridge, from the factor that stays."""
-    return _RIDGE * float(np.vdot(other, other)) / other.shape[-1]
+    return _RIDGE * float(np.vdot(other, other)) / int(other.shape[-1])
 
 
 def _shrink(values: Array, above: Array, below: Array, weight: float) -> None:

@@ -31,6 +31,8 @@ K_METHODS = ("dissimilarity", "cv")
 #: What a seed is for: starts, masks, starts of the masked fits.
 _STARTS, _MASKS, _MASKED = range(3)
 _RESAMPLES = 1000
+#: Dissimilarities that differ by no more are equal.
+_ALIKE = 0.01
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ def select_k(
     """Choose the number of factors.
 
     - "dissimilarity": fits from several starts are compared in pairs (`dissimilarity`). With the
-      right number of factors all starts find the same ones; with fewer they find different
-      ones of those there are, with more they split or invent. The rule: the lowest median over
-      pairs, among two factors or more (one is always found again).
+      right number of factors all starts find the same ones; with fewer they may find different
+      ones of those there are, with more they split or invent. The rule: the largest number whose
+      median over pairs is within 0.01 of the lowest.
     - "cv": a share of the entries is hidden, the fits see the others, and the error is measured on
       the hidden ones (with a small ridge, without which single values that no seen entry tells
       would decide it). It falls while factors describe what entries have in common. The rule: the
@@ -103,7 +105,7 @@ def select_k(
     n_lags : int
         Lags of the fits.
     methods : sequence of str
-        Of "dissimilarity" and "cv". Hidden entries decide where they are measured.
+        Of "dissimilarity" and "cv". The first decides where both are measured.
     n_repeats : int
         Starts, and masks, per number of factors.
     fraction : float
@@ -203,7 +205,7 @@ def k_selection(rows: Iterable[Row]) -> KSelection:
         found["cv"] = int(errors.columns[best]), float(resampled(values, 0)[best])
     if (table["measure"] == "pair").any():
         found["dissimilarity"] = _most_alike(table)
-    decides = "cv" if "cv" in found else "dissimilarity"
+    decides = next(name for name in K_METHODS if name in found)
     by_method = {name: found[name][0] for name in K_METHODS if name in found}
     return KSelection(
         recommended=by_method[decides],
@@ -276,21 +278,22 @@ def _most_alike(table: pd.DataFrame) -> tuple[int, float]:
     """Return the number of factors whose starts agree best, and how often it wins."""
     pairs = table[table["measure"] == "pair"]
     ks = np.sort(pairs["k"].unique())
-    ks = ks[ks > 1] if (ks > 1).any() else ks
     n_runs = int(pairs["second"].max()) + 1
     values = np.full((len(ks), n_runs, n_runs), np.nan)
     for i, k in enumerate(ks):
         own = pairs[pairs["k"] == k]
         values[i, own["first"].astype(int), own["second"].astype(int)] = own["dissimilarity"]
-    best = int(np.argmin(np.nanmedian(values.reshape(len(ks), -1), axis=1)))
-    wins = total = 0
-    for draw in np.random.default_rng(0).integers(n_runs, size=(_RESAMPLES, n_runs)):
-        runs = np.unique(draw)
-        if len(runs) > 1:
-            drawn = values[:, runs][:, :, runs].reshape(len(ks), -1)
-            wins += int(np.argmin(np.nanmedian(drawn, axis=1)) == best)
-            total += 1
-    return int(ks[best]), wins / total if total else float("nan")
+    best = _finest(values)
+    draws = np.random.default_rng(0).integers(n_runs, size=(_RESAMPLES, n_runs))
+    sets = [runs for draw in draws if len(runs := np.unique(draw)) > 1]
+    wins = sum(_finest(values[:, runs][:, :, runs]) == best for runs in sets)
+    return int(ks[best]), wins / len(sets)
+
+
+def _finest(values: FloatArray) -> int:
+    """Return the last number of factors about as alike as the most alike; k x runs x runs."""
+    medians = np.nanmedian(values.reshape(len(values), -1), axis=1)
+    return int(np.flatnonzero(medians <= medians.min() + _ALIKE)[-1])
 
 
 def _summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -317,7 +320,10 @@ def _rule(decides: str, k: int) -> str:
             f"{k}: the smallest number of factors whose error on hidden entries exceeds the lowest "
             "by no more than the standard error of that difference within repeats"
         )
-    return f"{k}: the number of factors, two or more, for which starts agree best (lowest median)"
+    return (
+        f"{k}: the largest number of factors for which starts agree as well as for any (median "
+        f"dissimilarity within {_ALIKE:g} of the lowest)"
+    )
 
 
 def _advice(by_method: dict[str, int], decides: str, ks: list[int]) -> tuple[str, ...]:

@@ -108,9 +108,9 @@ def select_lambda(
     smooth : bool
         Take the running mean of three lambdas before looking for the crossover.
     settings : mapping, optional
-        Other parameters of the fits, e.g. {"l1_W": 0.1}; see `SeqNMF`. `n_threads` is the number
-        of fits side by side, or the threads of each if the recording is large; the numbers do not
-        depend on it.
+        Other parameters of the fits, e.g. {"l1_W": 0.1}; see `SeqNMF`. Fits run all iterations
+        unless `tol` is given. `n_threads` is the number of fits side by side, or the threads of
+        each if the recording is large; the numbers do not depend on it.
     random_state : int, Generator, RandomState or None
         Seed.
     on_fit : callable, optional
@@ -146,7 +146,9 @@ def select_lambda(
     """
     values = _checked_lambdas(lambdas)
     check_count(n_repeats, "n_repeats")
-    fits = Fits(settings, ("n_components", "n_lags", "lambda_"), random_state)
+    # with a large lambda the error rests for some iterations before the factors part
+    given = {"tol": 0.0, **(settings or {})}
+    fits = Fits(given, ("n_components", "n_lags", "lambda_"), random_state)
     parts = halves(X, X_test, n_lags, epochs)
 
     def fit(lambda_: float, repeat: int) -> list[Row]:
