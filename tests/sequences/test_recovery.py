@@ -14,7 +14,7 @@ def fitted(request):
     sim = simulate_sequences(
         6000, n_neurons=12, noise=request.param, participation=0.9, n_background=6, seed=0
     )
-    model = SeqNMF(3, sim.n_lags + 8, lambda_=1e-3_state=0, max_iter=100)
+    model = SeqNMF(3, sim.n_lags + 8, lambda_=1e-3, random_state=0)
     return sim, model.fit(sim.X)
 
 
