@@ -63,6 +63,11 @@ def test_the_default_height():
     row[10:200:20] = [5.0, 1.0, 1.1, 0.9, 1.0, 0.65, 0.45, 1.0, 1.0, 0.3]
     found = event_times(row[None])["amplitude"].tolist()
     assert found == [5.0, 1.0, 1.1, 0.9, 1.0, 0.65, 1.0, 1.0]
+    # few events: a third of the middle one counts, though six times the root mean square is less
+    row = np.zeros(20_000)
+    row[[100, 5000, 9000, 12_000, 15_000]] = [1.0, 1.1, 0.9, 0.4, 0.3]
+    assert 6 * np.sqrt(np.mean(row**2)) < 0.1
+    assert event_times(row[None])["amplitude"].tolist() == [1.0, 1.1, 0.9, 0.4]
     # a single event above noise is not joined by it
     noise = 0.03 * np.random.default_rng(0).random(3000)
     noise[1500] = 1.0
