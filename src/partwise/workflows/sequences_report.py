@@ -84,7 +84,7 @@ def _triggered(found: SequencesFindings) -> Figure:
         rate=found.fit.rate,
         before=before,
         after=after,
-        n_factors=found.n_factors,
+        n_factors=int(found.events["factor"].max()),  # those behind have none
     )
 
 
@@ -153,7 +153,6 @@ def _headlines(found: SequencesFindings) -> list[Headline]:
             + ("" if found.converged else ", at --max-iter: the cost was still changing"),
         )
     )
-    lines.append(Headline("Events", format_count(len(found.events)), "of all factors together"))
     return lines
 
 
@@ -169,8 +168,8 @@ def _summary(found: SequencesFindings) -> list[str]:
             "each other in the order of any motif more than in shuffled orders."
         ]
     told = "; ".join(
-        f"factor {row.factor} ({row.n_units} units, {_times(row.n_events)}, loading "
-        f"{row.loading:.1%}, p = {row.pvalue:.2g})"
+        f"factor {row.factor} ({_times(row.n_events)}, loading {row.loading:.1%}, p = "
+        f"{row.pvalue:.2g})"
         for row in chosen.itertuples()
     )
     return [f"Significant sequences: {told}."]
@@ -243,9 +242,22 @@ def _pictures(found: SequencesFindings, drawn: Mapping[str, Figure]) -> Section:
 
 
 def _readable(found: SequencesFindings) -> pd.DataFrame:
+    """Return the table of factors as it fits into the page."""
     table = factor_table(found).set_index("factor")
-    table.columns = [name.replace("_", " ") for name in table.columns]
-    return table
+    names = {
+        "loading": "loading",
+        "statistic": "skewness",
+        "pvalue": "p",
+        "adjusted_pvalue": "p, corrected",
+        "significant": "significant",
+        "n_events": "events",
+        "n_units": "units sorted to it",
+        "excluded": "not tested because",
+    }
+    kept = [name for name in names if table[name].notna().all()]
+    if not (table["excluded"] != "").any():
+        kept.remove("excluded")
+    return table[kept].rename(columns=names)
 
 
 def _events(found: SequencesFindings, drawn: Mapping[str, Figure]) -> Section:
@@ -279,7 +291,13 @@ def _convergence(found: SequencesFindings, drawn: Figure) -> Section:
     cost.index.name = "iteration"
     return Section(
         "The fit",
-        [f"After {found.n_iter} iterations: {found.status.advice}."],
+        [
+            f"Converged: after {found.n_iter} iterations the cost changed by less than --tol "
+            f"{found.options.tol:g} per iteration."
+            if found.converged
+            else f"Stopped at {found.n_iter} iterations, before the cost had settled: raise "
+            "--max-iter, or --tol if this precision is enough."
+        ],
         [
             ReportFigure(
                 drawn,

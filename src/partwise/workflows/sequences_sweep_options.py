@@ -46,6 +46,8 @@ class SequencesSweepOptions(FitOptions, FactorOptions):
     ----------
     n_components
         Number of factors.
+    tol
+        When a fit stops; 0 does all iterations.
     lambdas
         Values to fit; empty means 20 from 1e-5 to 0.1.
     n_repeats
@@ -60,6 +62,14 @@ class SequencesSweepOptions(FitOptions, FactorOptions):
 
     n_components: int = option(
         10, "-k", "--n-components", kind=int, help="Number of factors.", section=_MODEL
+    )
+    tol: float = option(
+        0.0,
+        "--tol",
+        kind=float,
+        help="Stop a fit when its cost changes by less than this share per iteration. With a large "
+        "lambda the cost rests before factors have parted, so all iterations are done.",
+        section="Fit",
     )
     lambdas: tuple[float, ...] = option(
         (),
@@ -144,8 +154,8 @@ class SequencesSelectKOptions(FitOptions):
         "--methods",
         kind=tuple,
         choices=METHODS,
-        help="What to measure. dissimilarity: whether different starts agree; cv: the error on "
-        "hidden entries, which decides.",
+        help="What to measure. dissimilarity: whether different starts agree, which decides; cv: "
+        "the error on hidden entries.",
         section=_SWEEP,
     )
     fraction: float = option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any, cast
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from partwise import __version__, figures
@@ -101,7 +102,8 @@ def _box(found: SweepFindings, command: str, sweep: bool) -> Box:
     value = chosen.recommended
     if value != value:
         return Box("No lambda can be recommended", [("Why", chosen.rule)])
-    what = f"--lambda {value:.2g}" if sweep else f"{value} factors"
+    factors = "1 factor" if value == 1 else f"{value} factors"
+    what = f"--lambda {value:.2g}" if sweep else factors
     return Box(f"Recommended: {what}", [("Rule", chosen.rule)], _fit_command(found, command))
 
 
@@ -115,6 +117,7 @@ def _fit_command(found: SweepFindings, command: str) -> str:
     }
     if isinstance(found.options, SequencesSweepOptions):
         told["lambda_"] = float(f"{value:.2g}")
+        del told["tol"]  # that of a sweep
     else:
         told["n_components"] = value
         del told["lambda_"]  # the number was chosen without; a fit has its own default
@@ -154,7 +157,7 @@ def _k_headlines(found: SweepFindings) -> list[Headline]:
 def _lambda_section(found: SweepFindings, drawn: Figure) -> Section:
     chosen: Any = found.chosen
     means = chosen.table.groupby("lambda_").mean(numeric_only=True).drop(columns="repeat")
-    means.index.name = "lambda"
+    means.index = pd.Index([f"{value:.4g}" for value in means.index], name="lambda")
     means.columns = [name.replace("_", " ") for name in means.columns]
     low, high = chosen.table["lambda_"].min(), chosen.table["lambda_"].max()
     return Section(
@@ -175,7 +178,7 @@ def _lambda_section(found: SweepFindings, drawn: Figure) -> Section:
                 ReportTable(means, "Means over the repeats"),
             )
         ],
-        [ReportTable(_numbered(chosen.table), "Every fit")],
+        [_fits(chosen.table)],
     )
 
 
@@ -208,14 +211,36 @@ def _k_section(found: SweepFindings, drawn: Figure) -> Section:
                 ReportTable(summary, "Medians and means"),
             )
         ],
-        [ReportTable(_numbered(chosen.table), "Every measurement")],
+        _measurements(chosen.table),
     )
 
 
-def _numbered(table: Any) -> Any:
+def _fits(table: Any) -> ReportTable:
+    """Return every fit of a sweep."""
     shown = table.rename(columns={"lambda_": "lambda"})
-    first = "lambda" if "lambda" in shown else "measure"
-    shown = shown.set_index(first)
+    shown["lambda"] = [f"{value:.4g}" for value in shown["lambda"]]
+    return ReportTable(_spaced(shown, "lambda"), "Every fit")
+
+
+def _measurements(table: Any) -> list[ReportTable]:
+    """Return a table for each kind of measurement."""
+    names = {
+        "cv": "Fits with hidden entries",
+        "fit": "Fits of all entries",
+        "pair": "Pairs of fits",
+    }
+    tables = []
+    for kind, name in names.items():
+        own = table[table["measure"] == kind].drop(columns=["measure", "starts"], errors="ignore")
+        if len(own):
+            tables.append(
+                ReportTable(_spaced(own.dropna(axis=1, how="all").convert_dtypes(), "k"), name)
+            )
+    return tables
+
+
+def _spaced(table: Any, index: str) -> Any:
+    shown = table.set_index(index)
     shown.columns = [name.replace("_", " ") for name in shown.columns]
     return shown
 

@@ -88,7 +88,7 @@ def section_on_test(test: Significance, drawn: Figure, table: pd.DataFrame, wher
             "and hardly in between: the distribution of the match is skewed. This skewness, on "
             f"{where}, is compared with that of motifs in which every unit was shifted by a random "
             "lag of its own, so that nothing but the order of the units is lost.",
-            f"Significant are factors with p of at most {test.threshold:.3g}: {test.p:g}, "
+            f"A factor is significant if p is at most {test.threshold:.3g}, which is {test.p:g} "
             f"corrected for the number of factors that were tested ({how}).{not_tested}",
         ],
         [
