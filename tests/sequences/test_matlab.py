@@ -66,6 +66,7 @@ def test_equals_the_original_in_its_first_iterations(octave, n):
     assert_equal(run(octave, "xortho_demo", n), octave, f"xortho_demo_it{n}")
 
 
+@pytest.mark.slow
 def test_equals_the_original_in_the_fit_that_it_tested(octave):
     assert_equal(run(octave, "xortho_demo", 100), octave, "significance")
 
