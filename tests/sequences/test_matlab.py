@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import sequence_reference as ref
+from partwise.exceptions import DataError, UsageError
 from partwise.sequences import SeqNMF
 from partwise.sequences._matlab import fit_matlab
 
@@ -253,3 +254,28 @@ def test_a_random_start_comes_from_the_generator_and_fills_the_padding():
     Xhat = ref.reconstruct(W, H)
     first = np.sqrt(np.mean((np.pad(X, ((0, 0), (L, L))) - Xhat) ** 2))
     assert one.cost[0] == pytest.approx(first, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "text"),
+    [
+        ({"X": np.ones(9)}, DataError, "matrix"),
+        ({"X": -np.ones((6, 35))}, DataError, "from 0 up"),
+        ({"X": np.full((6, 35), np.nan)}, DataError, "missing"),
+        ({"mask_observed": np.ones((6, 34))}, UsageError, "mask"),
+        ({"motifs_init": np.ones((6, 3, 4))}, UsageError, r"motifs_init .*\(6, 3, 5\)"),
+        ({"motifs_init": -np.ones((6, 3, 5))}, UsageError, "motifs_init .* negative"),
+        ({"activations_init": np.ones((3, 45))}, UsageError, r"activations_init .*\(3, 35\)"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(given, kind, text):
+    given = {"X": problem(6)[0], **given}
+    with pytest.raises(kind, match=text):
+        fit_matlab(given.pop("X"), **settings(max_iter=2, **given))
+
+
+def test_of_silence_nothing_is_explained():
+    found = fit_matlab(np.zeros((4, 30)), **settings(max_iter=3, rng=np.random.default_rng(0)))
+    assert found.power == 0
+    assert not found.loadings.any()
+    assert np.isfinite(found.motifs).all()

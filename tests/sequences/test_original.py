@@ -234,6 +234,8 @@ def test_types(small):
 
 def test_errors(small):
     X, _, H = small
+    with pytest.raises(DataError, match="matrix"):
+        seqnmf(X[0], 3, 5)
     with pytest.raises(DataError, match="negative"):
         seqnmf(X - 0.5, 3, 5)
     with pytest.raises(UsageError, match=r"H_init .*\(60\); it is 3 x 59"):

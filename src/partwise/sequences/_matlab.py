@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from partwise.exceptions import DataError, UsageError
 from partwise.utils.interrupts import check
 from partwise.utils.random import generator
 from partwise.utils.threads import single_thread_blas
@@ -124,6 +125,13 @@ def fit_matlab(
     -------
     MatlabFit
         Motifs, activations, cost, loadings and power.
+
+    Raises
+    ------
+    DataError
+        If X is no matrix, or an observed value is negative, infinite or NaN.
+    UsageError
+        If the shape of the mask or of a start does not fit, or a start is negative.
     """
     weights = _Weights(lambda_, use_W_update, l1_W, l1_H, ortho_W, ortho_H)
     with single_thread_blas():
@@ -138,25 +146,35 @@ class _State:
 
     def __init__(self, X: Array, observed: Array | None, k: int, n_lags: int) -> None:
         X = np.asarray(X, np.float64)
+        if X.ndim != 2:
+            raise DataError(f"X must be a matrix, units x frames; it has {X.ndim} dimensions")
         edges = ((0, 0), (n_lags, n_lags))
         self.k, self.n_lags = k, n_lags
         self.hidden = None
         if observed is not None:
             observed = np.asarray(observed, bool)
+            if observed.shape != X.shape:
+                raise UsageError(f"the mask is {observed.shape}, X is {X.shape}: units x frames")
             X = np.where(observed, X, 0.0)
             self.hidden = ~np.pad(observed, edges, constant_values=True)
+        if not np.isfinite(X).all() or (X < 0).any():
+            raise DataError(
+                "compat='matlab' needs finite values from 0 up: clip negative ones, or add an "
+                "offset; hide what is missing"
+            )
         self.X: Array = np.pad(X, edges)
 
     def start(self, W: Array | None, H: Array | None, rng: np.random.Generator) -> None:
         """Set the start and fill hidden entries for the first time."""
         (n, frames), top = self.X.shape, self.X.max()
-        if W is None:
-            W = top * rng.random((n, self.k, self.n_lags))
+        shape = n, self.k, self.n_lags
+        W = top * rng.random(shape) if W is None else _given(W, shape, "motifs_init")
         if H is None:
             H = top * rng.random((self.k, frames)) / np.sqrt(frames / 3)
         else:
-            H = np.pad(np.asarray(H, np.float64), ((0, 0), (self.n_lags, self.n_lags)))
-        self.W: Array = np.array(np.asarray(W, np.float64).transpose(2, 0, 1), order="C")
+            H = _given(H, (self.k, frames - 2 * self.n_lags), "activations_init")
+            H = np.pad(H, ((0, 0), (self.n_lags, self.n_lags)))
+        self.W: Array = np.array(W.transpose(2, 0, 1), order="C")
         self.H: Array = H
         self.rebuild()
         self.lift = _LIFT * self.X.max()
@@ -181,7 +199,7 @@ class _State:
         while not last:
             check()
             done = len(cost)  # the number of this iteration, from 1
-            recent = np.mean(cost[-_WINDOW:])
+            recent = float(np.mean(cost[-_WINDOW:]))
             last = done == max_iter or (done >= _WINDOW and tolerance > recent)
             cross = 0.0 if last and done > 1 else weights.cross
             self.step_activations(weights, cross)
@@ -248,8 +266,8 @@ class _State:
         """Cut off the padding; return power and loadings with what was fitted."""
         inner = slice(self.n_lags, self.X.shape[1] - self.n_lags)
         X, Xhat, H = self.X[:, inner], self.Xhat[:, inner], self.H[:, inner]
-        total = np.sum(X**2)
-        power = (total - np.sum((X - Xhat) ** 2)) / total
+        total = float(np.sum(X**2)) or np.inf  # of zeros nothing is explained
+        power = 1.0 - np.sum((X - Xhat) ** 2) / total if total < np.inf else 0.0
         loadings = np.empty(self.k)
         for k in range(self.k):
             own = _reconstruct(self.W[:, :, [k]], H[[k]])
@@ -259,6 +277,16 @@ class _State:
         kept = order if sort else np.arange(self.k)
         W = np.ascontiguousarray(self.W[:, :, kept].transpose(1, 2, 0))
         return MatlabFit(W, H[kept].copy(), cost, loadings[order], float(power))
+
+
+def _given(start: Any, shape: tuple[int, ...], name: str) -> Array:
+    """Return a start, checked."""
+    found = np.asarray(start, np.float64)
+    if found.shape != shape:
+        raise UsageError(f"{name} must have shape {shape}, not {found.shape}")
+    if not np.isfinite(found).all() or (found < 0).any():
+        raise UsageError(f"{name} must be finite and not negative")
+    return found
 
 
 def _reconstruct(W: Array, H: Array) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from partwise.exceptions import UsageError
+from partwise.exceptions import DataError, UsageError
 from partwise.sequences.model import SeqNMF
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def seqnmf(
     UsageError
         If a parameter cannot be used, or the shape of a start or a mask does not fit.
     DataError
-        If X has negative or missing values.
+        If X is no matrix, or has negative or missing values.
 
     References
     ----------
@@ -224,6 +224,8 @@ def _data(X: Any) -> Any:
     """Return float32 as it is, all else as float64, as the original has it."""
     if not sp.issparse(X):
         X = np.asarray(X)
+        if X.ndim != 2:
+            raise DataError(f"X must be a matrix, units x frames; it has {X.ndim} dimensions")
     if X.dtype.kind in "biu" or X.dtype == np.float16:
         return X.astype(np.float64)
     return X
