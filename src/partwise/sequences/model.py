@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -481,10 +482,9 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
         """Fit as the original does."""
         if epochs is not None:
             raise UsageError("compat='matlab' knows no epochs")
-        data = np.asarray(X.toarray() if hasattr(X, "toarray") else X, np.float64)
-        if not np.isfinite(data).all() or (data < 0).any():
-            raise UsageError("compat='matlab' needs finite data without negative values")
-        observed = None if mask is None else ~np.asarray(mask, bool)
+        data = np.asarray(X.toarray() if sp.issparse(X) else X, np.float64)
+        hidden = mask.toarray() if sp.issparse(mask) else mask
+        observed = None if hidden is None else ~np.asarray(hidden, bool)
         found = fit_matlab(
             data,
             n_components=self.n_components,
