@@ -160,6 +160,16 @@ class TestFit:
         )
         assert not any(kind.startswith("figure") for kind in again.outputs)
 
+    def test_large_tables_are_no_text(self, recording, result, tmp_path, monkeypatch):
+        from partwise.workflows import sequences_files
+
+        monkeypatch.setattr(sequences_files, "_MOST_AS_TEXT", 3000 * 5 - 1)
+        again = sequences_fit(recording, **FAST, output_dir=tmp_path, figure=())
+        assert "activations" not in again.outputs
+        typed = pd.read_parquet(again.outputs["activations_parquet"])
+        np.testing.assert_array_equal(typed["factor_1"], result.fit.activations[0])
+        assert "factors" in again.outputs
+
     def test_nothing_held_out(self, recording, tmp_path):
         settings = {**FAST, "max_iter": 5, "figure": ()}
         found = sequences_fit(recording, **settings, test_fraction=0, output_dir=tmp_path)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SequencesFindings", "factor_table", "results_of", "write_files"]
 
+#: Numbers of a table from which it is written as parquet alone: as text it would fill the disk.
+_MOST_AS_TEXT = 5_000_000
+
 #: kind of output -> (file name, what it holds)
 Written = dict[str, tuple[str, str]]
 
@@ -147,10 +150,12 @@ def write_files(found: SequencesFindings, folder: RunFolder) -> tuple[Written, l
     notes: list[str] = []
     for kind, (frame, what) in _tables(found).items():
         columns = dict(frame.items())
-        ids = [name for name in ("unit",) if name in columns]
-        written[kind] = (f"{stem}_{kind}.csv", what)
-        notes += write_csv(folder.path(written[kind][0]), columns, identifiers=ids)
-        if "parquet" in found.options.formats:
+        as_text = frame.size <= _MOST_AS_TEXT
+        if as_text:
+            written[kind] = (f"{stem}_{kind}.csv", what)
+            ids = [name for name in ("unit",) if name in columns]
+            notes += write_csv(folder.path(written[kind][0]), columns, identifiers=ids)
+        if not as_text or "parquet" in found.options.formats:
             written[f"{kind}_parquet"] = (f"{stem}_{kind}.parquet", f"{what}, typed")
             write_parquet(folder.path(written[f"{kind}_parquet"][0]), columns)
     return written, notes

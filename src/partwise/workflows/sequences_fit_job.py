@@ -32,6 +32,7 @@ from partwise.workflows.sequences_stages import (
     motif_test,
     timed_events,
 )
+from partwise.workflows.sequences_words import counted, significant_line
 
 if TYPE_CHECKING:
     from partwise.sequences import Significance
@@ -93,8 +94,8 @@ class SequencesFitResult:
         length = f" ({n_lags / fit.rate:.3g} s)" if fit.rate else ""
         lines = [
             *(f"note: {text}" for text in self.found["notes"]),
-            f"{k} factors of {n_lags} frames{length}, {n:,} units x {fit.n_frames:,} frames; "
-            f"{self.found['n_iter']} iterations",
+            f"{counted(k, 'factor')} of {n_lags} frames{length}, {n:,} units x {fit.n_frames:,} "
+            f"frames; {self.found['n_iter']} iterations",
             f"explained: {fit.power:.1%} of the power"
             + (
                 ""
@@ -103,10 +104,7 @@ class SequencesFitResult:
             ),
         ]
         if self.test is not None:
-            numbers = ", ".join(map(str, self.found["significant_factors"])) or "none"
-            lines.append(
-                f"significant sequences: {self.found['n_significant']} of {k} (factors {numbers})"
-            )
+            lines.append(significant_line(self.found["significant_factors"], k))
         return [
             *lines,
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",

@@ -22,6 +22,7 @@ from partwise.workflows.sequences_files import around, factor_table
 from partwise.workflows.sequences_stages import busiest_window
 from partwise.workflows.sequences_words import (
     CITATION,
+    counted,
     facts_of,
     section_on_test,
     significance_figure,
@@ -114,7 +115,7 @@ def build_report(
     return Report(
         title=f"Sequences: {found.recording.name}",
         subtitle=f"{format_count(n)} units x {format_count(t)} frames{seconds(t)}, "
-        f"{found.n_factors} factors of {found.n_lags} frames{seconds(found.n_lags)}",
+        f"{counted(found.n_factors, 'factor')} of {found.n_lags} frames{seconds(found.n_lags)}",
         headlines=_headlines(found),
         warnings=found.warnings,
         summary=_summary(found),
@@ -168,15 +169,11 @@ def _summary(found: SequencesFindings) -> list[str]:
             "each other in the order of any motif more than in shuffled orders."
         ]
     told = "; ".join(
-        f"factor {row.factor} ({_times(row.n_events)}, loading {row.loading:.1%}, p = "
+        f"factor {row.factor} ({counted(row.n_events, 'event')}, loading {row.loading:.1%}, p = "
         f"{row.pvalue:.2g})"
         for row in chosen.itertuples()
     )
     return [f"Significant sequences: {told}."]
-
-
-def _times(count: int) -> str:
-    return "1 event" if count == 1 else f"{count:,} events"
 
 
 def _sections(found: SequencesFindings, drawn: Mapping[str, Figure]) -> list[Section]:
@@ -251,7 +248,7 @@ def _readable(found: SequencesFindings) -> pd.DataFrame:
         "adjusted_pvalue": "p, corrected",
         "significant": "significant",
         "n_events": "events",
-        "n_units": "units sorted to it",
+        "n_units": "units",
         "excluded": "not tested because",
     }
     kept = [name for name in names if table[name].notna().all()]
@@ -327,9 +324,9 @@ def _methods(found: SequencesFindings) -> list[str]:
     how = "as the original MATLAB program does it" if options.compat else f"seed {options.seed}"
     texts = [
         f"A recording of {n:,} units and {t:,} frames{seconds(t)} was factorized into "
-        f"{found.n_factors} motifs of {found.n_lags} frames{seconds(found.n_lags)} and their "
-        f"activations by convolutional non-negative matrix factorization (seqNMF; Mackevicius et "
-        f"al. 2019) with partwise {__version__} (penalties: {told or 'none'}; {found.n_iter} "
+        f"{counted(found.n_factors, 'motif')} of {found.n_lags} frames{seconds(found.n_lags)} and "
+        "their activations by convolutional non-negative matrix factorization (seqNMF; Mackevicius "
+        f"et al. 2019) with partwise {__version__} (penalties: {told or 'none'}; {found.n_iter} "
         f"iterations, {how})."
     ]
     if held:

@@ -27,9 +27,11 @@ from partwise.workflows.sequences_stages import motif_test, units_of_fit
 from partwise.workflows.sequences_words import (
     CITATION,
     command_of_two,
+    counted,
     facts_of,
     section_on_test,
     significance_figure,
+    significant_line,
 )
 
 if TYPE_CHECKING:
@@ -110,10 +112,9 @@ class SequencesSignificanceResult:
     def lines(self) -> list[str]:
         """Return the result as lines for people."""
         facts = _results(self.test, self.frames)
-        numbers = ", ".join(map(str, facts["significant_factors"])) or "none"
+        line = significant_line(facts["significant_factors"], len(self.test.statistic))
         return [
-            f"significant sequences: {facts['n_significant']} of {len(self.test.statistic)} "
-            f"(factors {numbers}), on frames {self.frames[0]:,} to {self.frames[1]:,}",
+            f"{line}, on frames {self.frames[0]:,} to {self.frames[1]:,}",
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"report: {self.outputs['report']}",
         ]
@@ -268,8 +269,8 @@ def _report(
     table.columns = [name.replace("_", " ") for name in table.columns]
     return Report(
         title=f"Sequences tested: {found.recording.name}",
-        subtitle=f"{k} motifs of {n_lags} frames{seconds(n_lags)} on {last - first:,} frames"
-        f"{seconds(last - first)} of {found.recording.shape[0]:,} units",
+        subtitle=f"{counted(k, 'motif')} of {n_lags} frames{seconds(n_lags)} on "
+        f"{last - first:,} frames{seconds(last - first)} of {found.recording.shape[0]:,} units",
         headlines=[
             Headline(
                 "Significant",
@@ -282,7 +283,7 @@ def _report(
         warnings=tuple(clock.record.warnings),
         sections=[section_on_test(test, drawn, table, where)],
         methods=[
-            f"{k} motifs were tested on {where} with partwise: the skewness of the data seen "
+            f"{counted(k, 'motif')} tested on {where} with partwise: the skewness of the data seen "
             "through each (Mackevicius et al. 2019) was compared with that of up to "
             f"{int(test.n_null.max(initial=0)):,} motifs whose units were shifted by independent "
             f"random lags (p = {test.p:g}, {test.correction}, seed {found.options.seed})."

@@ -282,7 +282,8 @@ def advice(found: SequencesFindings) -> list[str]:
             f"the fit stopped at {found.n_iter} iterations before it converged: raise --max-iter, "
             "or --tol if this precision is enough"
         )
-    if found.converged and found.n_iter < _EARLY and found.options.lambda_:
+    strong = found.n_factors > 1 and found.options.lambda_ > 0
+    if found.converged and found.n_iter < _EARLY and strong:
         texts.append(
             f"the fit ended after {found.n_iter} iterations already; with a strong x-ortho penalty "
             "the cost can rest before factors have parted: compare with --tol 0"

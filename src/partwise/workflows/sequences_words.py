@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from partwise.sequences import Significance
     from partwise.workflows.sequences_read import Prepared
 
-__all__ = ["CITATION", "command_of_two", "facts_of", "section_on_test", "significance_figure"]
+__all__ = [
+    "CITATION",
+    "command_of_two",
+    "counted",
+    "facts_of",
+    "section_on_test",
+    "significance_figure",
+    "significant_line",
+]
 
 CITATION = (
     f"The partwise developers. partwise {__version__}: non-negative matrix factorization for the "
@@ -42,6 +50,31 @@ def command_of_two(command: str, first: str, second: str, options: Any) -> str:
     words = shlex.split(command_line(command, first, options))
     words.insert(len(command.split()) + 1, second)
     return shlex.join(words)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "factor"), counted(2, "factor")
+    ('1 factor', '2 factors')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def significant_line(numbers: list[int], k: int) -> str:
+    """Return which factors are significant, as a line.
+
+    Examples
+    --------
+    >>> significant_line([1, 3], 5), significant_line([], 2)
+    ('significant sequences: 2 of 5 (factors 1, 3)', 'significant sequences: none of 2')
+    """
+    if not numbers:
+        return f"significant sequences: none of {k}"
+    which = "factor" if len(numbers) == 1 else "factors"
+    return f"significant sequences: {len(numbers)} of {k} ({which} {', '.join(map(str, numbers))})"
 
 
 def facts_of(seconds: dict[str, float], recording: Prepared) -> dict[str, str]:
