@@ -22,7 +22,7 @@ Lanes: TypeAlias = tuple[int, ...]
 
 __all__ = ["descend_activations", "descend_motifs"]
 
-#: Share of a motif's sum of squares that must lie within the epoch for its activation to move: of
+#: Share of a motif's sum of squares that must lie within the epoch for its activation to grow: of
 #: less, the data say next to nothing, and what they say would be multiplied by a large number.
 _LEAST = 1e-2
 
@@ -96,16 +96,18 @@ def descend_activations(
                 value, slope = values[at], gradient[lead + at]
                 if value > zero or slope < zero:
                     curvature = gram[j * row + lead + j]
+                    known = True
                     if cut and curvature > zero:
                         seen = _common(partial, start, end, t, t, j, j)
-                        if seen < _LEAST * partial[-1, -1, j, j]:
-                            seen = 0.0
+                        known = seen >= _LEAST * partial[-1, -1, j, j]
                         curvature = gram.dtype.type(seen + ridge[j])
                     new = value
                     if curvature > zero:
                         new = max(value - slope / curvature, zero)
                     elif slope > zero:
                         new = zero
+                    if not known:
+                        new = min(new, value)
                     step = new - value
                     if step != zero:
                         changed += 1

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from partwise.exceptions import UsageError
-from partwise.sequences._dense import DirectRaster, FourierRaster
+from partwise.sequences._dense import DirectRaster, FourierRaster, transform_length
 from partwise.sequences._raster import Raster, SparseRaster
 from partwise.sequences._timeline import Timeline
 
@@ -16,8 +16,10 @@ __all__ = ["BACKENDS", "choose", "make_raster"]
 
 BACKENDS = ("auto", "sparse", "fft", "direct")
 
-#: Seconds per flop of each way against that of a large matrix product, measured on one core.
-_COST = {"sparse": 2.0, "fft": 8.0, "direct": 1.5}
+#: Time against that of one number of dense data times one lag in a large matrix product, measured on
+#: one core (decision 028): a non-zero times one lag; a number of dense data, transformed; a number
+#: of a transform of a motif.
+_SPARSE, _DATA, _MOTIF = 1.5, 9.0, 80.0
 
 
 def choose(n_units: int, n_frames: int, nnz: int, n_lags: int) -> str:
@@ -32,9 +34,9 @@ def choose(n_units: int, n_frames: int, nnz: int, n_lags: int) -> str:
     """
     size = float(n_units) * n_frames
     work = {
-        "sparse": _COST["sparse"] * nnz * n_lags,
-        "fft": _COST["fft"] * size,
-        "direct": _COST["direct"] * size * n_lags,
+        "sparse": _SPARSE * nnz * n_lags,
+        "fft": _DATA * size + _MOTIF * n_units * transform_length(n_lags, n_frames),
+        "direct": size * n_lags,
     }
     return min(work, key=lambda name: work[name])
 

@@ -1,7 +1,7 @@
-"""Dense data of a fit: one product per lag, or blocks through the Fourier transform.
+"""Dense data of a fit: products with all lags, or blocks through the Fourier transform.
 
-Both give what `SparseRaster` gives. The direct way costs 2 N F K L flops per product, as one matrix
-product per lag; the transform about 8 N F K, whatever L is, with the transforms of the data kept.
+Both give what `SparseRaster` gives. The direct way costs 2 N F K L flops per product, as matrix
+products with all lags; the transform about 8 N F K, whatever L is, with those of the data kept.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from partwise.sequences._grams import block_length
 from partwise.sequences._timeline import Timeline
 from partwise.utils.threads import run_tasks
 
-__all__ = ["DirectRaster", "FourierRaster"]
+__all__ = ["DirectRaster", "FourierRaster", "transform_length"]
 
 Array = npt.NDArray[Any]
 
-#: Frames of one task of the direct way; lanes depend on the data only.
-_LANE_FRAMES = 16_384
+#: Frames of one task of the direct way, and of one of its products; they depend on the data only.
+_LANE_FRAMES = 4096
+_PIECE = 512
 #: Blocks of one task of the transform.
 _BLOCKS = 8
 #: Frames below which one thread does it all.
@@ -61,7 +62,7 @@ class _DenseRaster:
 
 
 class DirectRaster(_DenseRaster):
-    """Dense data, one matrix product per lag: for few lags."""
+    """Dense data as they are: one matrix product with all lags at once per piece of frames."""
 
     name = "direct"
 
@@ -71,35 +72,47 @@ class DirectRaster(_DenseRaster):
     def cross_activations(self, motifs: Array) -> Array:
         """Return Z, F x K; see `Raster`."""
         n_lags, k = motifs.shape[1:]
-        n_frames = self.timeline.n_frames
-        by_lag = np.ascontiguousarray(motifs.transpose(1, 0, 2)[::-1])
-        z = np.zeros((n_frames, k), self.dtype)
+        flat = motifs.reshape(self.n_units, -1)
+        reach = n_lags - 1
 
-        def lane(first: int, last: int) -> None:
-            for lag in range(n_lags):
-                stop = min(last, n_frames - lag)
-                if stop > first:
-                    z[first:stop] += self._rows[first + lag : stop + lag] @ by_lag[lag]
+        def lane(first: int, last: int) -> Array:
+            # row s + i gets what the data of frame s say of a start i - (L - 1) frames later
+            out = np.zeros((last - first + reach, k), self.dtype)
+            for begin in range(first, last, _PIECE):
+                rows = self._rows[begin : min(begin + _PIECE, last)]
+                parts = (rows @ flat).reshape(-1, n_lags, k)
+                for i in range(n_lags):
+                    at = begin - first + i
+                    out[at : at + len(rows)] += parts[:, i]
+            return out
 
-        run_tasks(self._n_threads, [partial(lane, a, b) for a, b in self._lanes()])
+        found = run_tasks(self._n_threads, [partial(lane, a, b) for a, b in self._lanes()])
+        total = np.zeros((self.timeline.n_frames + reach, k), self.dtype)
+        for (first, last), part in zip(self._lanes(), found, strict=True):
+            total[first : last + reach] += part
+        z = total[reach:]
         z[~self.timeline.active] = 0
         return z
 
     def cross_motifs(self, activations: Array) -> Array:
         """Return A, N x L x K; see `Raster`."""
-        n_lags, n_frames = self.timeline.n_lags, self.timeline.n_frames
+        n_lags, k = self.timeline.n_lags, activations.shape[1]
+        framed = np.zeros((n_lags - 1 + len(activations), k), self.dtype)
+        framed[n_lags - 1 :] = activations
+        step = framed.strides[0]
+        shape = (len(activations), n_lags * k)
+        windows = np.lib.stride_tricks.as_strided(framed, shape, (step, framed.itemsize))
 
         def lane(first: int, last: int) -> Array:
-            found = np.zeros((n_lags, self.n_units, activations.shape[1]), self.dtype)
-            for lag in range(n_lags):
-                stop = min(last, n_frames - lag)
-                if stop > first:
-                    late = self._rows[first + lag : stop + lag]
-                    found[n_lags - 1 - lag] = late.T @ activations[first:stop]
+            found = np.zeros((self.n_units, n_lags * k), self.dtype)
+            for begin in range(first, last, _PIECE):
+                end = min(begin + _PIECE, last)
+                found += self._rows[begin:end].T @ np.ascontiguousarray(windows[begin:end])
             return found
 
         parts = run_tasks(self._n_threads, [partial(lane, a, b) for a, b in self._lanes()])
-        return np.ascontiguousarray(sum(parts[1:], parts[0]).transpose(1, 0, 2))
+        total: Array = sum(parts[1:], parts[0]).reshape(self.n_units, n_lags, k)
+        return total
 
     def _lanes(self) -> list[tuple[int, int]]:
         n = self.timeline.n_frames
@@ -115,7 +128,7 @@ class FourierRaster(_DenseRaster):
         n_frames, n = rows.shape
         reach = self.timeline.n_lags - 1
         # transforms of about four windows: long ones would fill the cache, short ones overlap more
-        self._n = min(block_length(self.timeline.n_lags, n_frames), _longest(reach))
+        self._n = transform_length(self.timeline.n_lags, n_frames)
         self._step = self._n - reach
         count = -(-n_frames // self._step)
         padded = np.zeros((count * self._step + reach, n), self.dtype)
@@ -171,5 +184,7 @@ class FourierRaster(_DenseRaster):
         return [(a, min(a + _BLOCKS, n)) for a in range(0, n, _BLOCKS)]
 
 
-def _longest(reach: int) -> int:
-    return int(scipy.fft.next_fast_len(max(512, 4 * reach), real=True))
+def transform_length(n_lags: int, n_frames: int) -> int:
+    """Return the length of the transforms of blocks of data."""
+    longest = int(scipy.fft.next_fast_len(max(512, 4 * (n_lags - 1)), real=True))
+    return min(block_length(n_lags, n_frames), longest)
