@@ -144,6 +144,14 @@ class TestLambda:
         assert found.table["power"][0] == model.power_
         assert found.table["power_held_out"][0] == model.score(recording[:, 900:])
 
+    @pytest.mark.slow
+    def test_songbird(self, data_dir):
+        file = np.load(data_dir / "seqnmf_octave_reference.npz")
+        found = select_lambda(
+            file["Xtrain"], 10, 20, X_test=file["Xtest"], n_repeats=2, settings={"l1_W": 0.1}
+        )
+        assert 1e-3 < found.interval[0] <= found.interval[1] < 1e-2
+
     def test_costs_that_do_not_cross(self):
         rows = [
             {"lambda_": lambda_, "repeat": repeat, "reconstruction": 1.0, "penalty": 2.0}
