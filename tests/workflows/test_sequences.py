@@ -370,7 +370,7 @@ class TestPlot:
     def test_the_model_needs_no_recording(self, result, tmp_path):
         copy = tmp_path / "alone_sequences.npz"
         copy.write_bytes(result.outputs["result"].read_bytes())
-        found = sequences_plot(copy, show="reconstruction", figure=("svg", "pdf"), title="<b>")
+        found = sequences_plot(copy, show="reconstruction", figure=("svg", "pdf"))
         assert sorted(path.name for path in found.outputs.values()) == [
             "alone_plot_reconstruction.pdf",
             "alone_plot_reconstruction.svg",
@@ -507,7 +507,9 @@ class TestSimulate:
         (SequencesFitOptions, {"n_lags": 0}, "n_lags"),
         (SequencesFitOptions, {"lambda_": -1}, "lambda"),
         (SequencesFitOptions, {"solver": "admm"}, "solver"),
+        (SequencesFitOptions, {"solver": "hals"}, "--lambda 0"),
         (SequencesFitOptions, {"compat": "matlab", "n_init": 2}, "leave out"),
+        (SequencesFitOptions, {"compat": "matlab", "motifs": "x"}, "--motifs"),
         (SequencesFitOptions, {"test_fraction": 1.0}, "test_fraction"),
         (SequencesFitOptions, {"p": 0}, "p must"),
         (SequencesFitOptions, {"correction": "none"}, "correction"),

@@ -94,8 +94,8 @@ class SequencesFitResult:
         length = f" ({n_lags / fit.rate:.3g} s)" if fit.rate else ""
         lines = [
             *(f"note: {text}" for text in self.found["notes"]),
-            f"{counted(k, 'factor')} of {n_lags} frames{length}, {n:,} units x {fit.n_frames:,} "
-            f"frames; {self.found['n_iter']} iterations",
+            f"{counted(k, 'factor')} of {counted(n_lags, 'frame')}{length}, {n:,} units x "
+            f"{fit.n_frames:,} frames; {self.found['n_iter']} iterations",
             f"explained: {fit.power:.1%} of the power"
             + (
                 ""

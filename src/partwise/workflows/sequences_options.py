@@ -220,8 +220,8 @@ class SequencesFitOptions(FitOptions, FactorOptions):
         "--solver",
         kind=str,
         choices=SOLVERS,
-        help="mu: multiplicative updates, for all penalties; hals: faster, without x-ortho and "
-        "orthogonality.",
+        help="mu: multiplicative updates, for all penalties; hals: faster, with --lambda 0 and "
+        "without orthogonality.",
         section=_FIT,
     )
     backend: str = option(
@@ -314,12 +314,19 @@ class SequencesFitOptions(FitOptions, FactorOptions):
         check_number("lambda", self.lambda_)
         check_choice("solver", self.solver, SOLVERS)
         check_choice("backend", self.backend, BACKENDS)
+        if self.solver == "hals" and (self.lambda_ or self.ortho_h or self.ortho_w):
+            raise UsageError(
+                "--solver hals knows no x-ortho penalty and no orthogonality: give --lambda 0, "
+                "without --ortho-h and --ortho-w, or take --solver mu"
+            )
         if self.compat is not None:
             check_choice("compat", self.compat, ("matlab",))
             if (self.solver, self.backend, self.n_init) != ("auto", "auto", 1):
                 raise UsageError(
                     "--compat matlab brings its own solver: leave out --solver, --backend, --n-init"
                 )
+            if self.motifs is not None:
+                raise UsageError("--compat matlab cannot keep --motifs as they are: it rescales")
         if self.motifs is not None:
             object.__setattr__(self, "motifs", os.fspath(self.motifs))
         check_test(self.test_fraction, self.n_null, self.p, self.correction)

@@ -122,8 +122,6 @@ class SequencesPlotOptions:
         Numbers of the factors to draw, from 1; empty means all.
     side
         Another array of the file to draw above, aligned in time.
-    title
-        Text above.
     output_dir
         Where the figure goes; None means the folder of the result.
     figure
@@ -182,7 +180,6 @@ class SequencesPlotOptions:
         section=_FIGURE,
         shown_default="the first that has a rate and is as long as the recording",
     )
-    title: str | None = option(None, "--title", kind=str, help="Text above.", section=_FIGURE)
     output_dir: str | os.PathLike[str] | None = option(
         None,
         "-o",

@@ -187,7 +187,7 @@ def _draw(
     if recording is not None:
         motifs = motifs[units_of_fit(fit, recording)]
     side = {} if recording is None else side_of(recording, options.side)
-    figure = figures.factor_plot(
+    return figures.factor_plot(
         motifs,
         fit.activations[chosen],
         None if recording is None else recording.shown,
@@ -201,6 +201,3 @@ def _draw(
         names=[str(number + 1) for number in chosen],
         loadings=fit.loadings[chosen],
     )
-    if options.title:
-        figure.suptitle(options.title)
-    return figure

@@ -115,7 +115,7 @@ def build_report(
     return Report(
         title=f"Sequences: {found.recording.name}",
         subtitle=f"{format_count(n)} units x {format_count(t)} frames{seconds(t)}, "
-        f"{counted(found.n_factors, 'factor')} of {found.n_lags} frames{seconds(found.n_lags)}",
+        f"{counted(found.n_factors, 'factor')} of {_length(found)}",
         headlines=_headlines(found),
         warnings=found.warnings,
         summary=_summary(found),
@@ -127,6 +127,10 @@ def build_report(
         outputs=outputs,
         facts=facts_of(found.seconds, found.recording),
     )
+
+
+def _length(found: SequencesFindings) -> str:
+    return f"{counted(found.n_lags, 'frame')}{found.recording.seconds(found.n_lags)}"
 
 
 def _headlines(found: SequencesFindings) -> list[Headline]:
@@ -146,14 +150,14 @@ def _headlines(found: SequencesFindings) -> list[Headline]:
         lines.append(
             Headline("Explained, held out", f"{fit.power_held_out:.1%}", "with the motifs fixed")
         )
-    lines.append(
-        Headline(
-            "Fit",
-            "converged" if found.converged else "stopped",
-            f"after {found.n_iter} iterations"
-            + ("" if found.converged else ", at --max-iter: the cost was still changing"),
-        )
-    )
+    after = f"after {found.n_iter} iterations"
+    if found.converged:
+        lines.append(Headline("Fit", "converged", after))
+    elif options.tol:
+        note = f"{after}, at --max-iter: the cost was still changing"
+        lines.append(Headline("Fit", "stopped", note))
+    else:
+        lines.append(Headline("Fit", f"{found.n_iter}", "iterations, all that were asked for"))
     return lines
 
 
@@ -292,6 +296,8 @@ def _convergence(found: SequencesFindings, drawn: Figure) -> Section:
             f"Converged: after {found.n_iter} iterations the cost changed by less than --tol "
             f"{found.options.tol:g} per iteration."
             if found.converged
+            else f"All {found.n_iter} iterations were done, as was asked (--tol 0)."
+            if not found.options.tol
             else f"Stopped at {found.n_iter} iterations, before the cost had settled: raise "
             "--max-iter, or --tol if this precision is enough."
         ],
@@ -324,8 +330,8 @@ def _methods(found: SequencesFindings) -> list[str]:
     how = "as the original MATLAB program does it" if options.compat else f"seed {options.seed}"
     texts = [
         f"A recording of {n:,} units and {t:,} frames{seconds(t)} was factorized into "
-        f"{counted(found.n_factors, 'motif')} of {found.n_lags} frames{seconds(found.n_lags)} and "
-        "their activations by convolutional non-negative matrix factorization (seqNMF; Mackevicius "
+        f"{counted(found.n_factors, 'motif')} of {_length(found)} and their activations by "
+        "convolutional non-negative matrix factorization (seqNMF; Mackevicius "
         f"et al. 2019) with partwise {__version__} (penalties: {told or 'none'}; {found.n_iter} "
         f"iterations, {how})."
     ]

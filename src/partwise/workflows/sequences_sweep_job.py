@@ -6,15 +6,12 @@ Each fit is kept as soon as it is done, so that `--resume` goes on where a run w
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-
-import numpy as np
 
 from partwise.exceptions import DataError, PartwiseWarning, UsageError
 from partwise.figures import render
@@ -24,7 +21,7 @@ from partwise.sequences import select_k, select_lambda
 from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
-from partwise.workflows.checkpoint import Checkpoint, open_checkpoint
+from partwise.workflows.checkpoint import open_checkpoint
 from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line
@@ -37,10 +34,10 @@ from partwise.workflows.sequences_sweep_options import (
     SequencesSweepOptions,
 )
 from partwise.workflows.sequences_sweep_report import build_report, drawn_figures
+from partwise.workflows.sequences_sweep_rows import Rows, results_of
 
 if TYPE_CHECKING:
     from partwise.sequences import KSelection, LambdaSelection
-    from partwise.utils.progress import Stage
     from partwise.workflows.sequences_read import Prepared
 
 __all__ = [
@@ -51,8 +48,6 @@ __all__ = [
     "sequences_select_k",
     "sequences_sweep",
 ]
-
-_KEPT = "rows"
 
 Options = SequencesSweepOptions | SequencesSelectKOptions
 
@@ -297,36 +292,6 @@ def _begun(recording: Prepared, options: Any, clock: Clock) -> SweepFindings:
     return SweepFindings(recording, options, cast(Any, None), n_lags, (), used, clock.seconds)
 
 
-class Rows:
-    """Rows of fits, kept as they come.
-
-    Parameters
-    ----------
-    store
-        Where they are kept.
-    stage
-        Told of each.
-    """
-
-    def __init__(self, store: Checkpoint, stage: Stage) -> None:
-        self._store, self._stage = store, stage
-        kept = store.get(_KEPT)
-        self.earlier: list[dict[str, Any]] = [] if kept is None else json.loads(str(kept["json"]))
-        self._rows = list(self.earlier)
-        if self._rows:
-            stage.advance(len(self._rows))
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Keep one more row."""
-        self._rows.append({key: _plain(value) for key, value in row.items()})
-        self._store.put(_KEPT, {"json": np.array(json.dumps(self._rows))})
-        self._stage.advance()
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _settings(options: Any, n_threads: int) -> dict[str, Any]:
     """Return what all fits share."""
     return {
@@ -410,22 +375,3 @@ def _tables(found: SweepFindings) -> dict[str, tuple[Any, str]]:
     else:
         tables["summary"] = (chosen.summary, "means and medians for each number of factors")
     return tables
-
-
-def results_of(chosen: Any) -> dict[str, Any]:
-    """Return the numbers that a run is about, as JSON has them."""
-    facts: dict[str, Any] = {"recommended": _known(chosen.recommended), "rule": chosen.rule}
-    if hasattr(chosen, "crossover"):
-        facts["crossover"] = _known(chosen.crossover)
-        facts["interval"] = [_known(end) for end in chosen.interval]
-        facts["crossovers"] = [_known(value) for value in chosen.crossovers]
-    else:
-        facts["confidence"] = _known(chosen.confidence)
-        facts["by_method"] = dict(chosen.by_method)
-    facts["advice"] = list(chosen.advice)
-    return facts
-
-
-def _known(value: Any) -> Any:
-    value = _plain(value)
-    return None if value != value else value
