@@ -58,7 +58,7 @@ def recording(made):
 @pytest.fixture(scope="module")
 def result(recording, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit")
-    return sequences_fit(recording, **FAST, output_dir=folder, figure=("png", "svg"))
+    return sequences_fit(recording, **FAST, output_dir=folder, figure=("svg",))
 
 
 class TestFit:
@@ -220,6 +220,23 @@ class TestFit:
         assert any("--tol 0" in text for text in early.warnings)
         late = sequences_fit(recording, **settings, tol=0)
         assert not any("--tol" in text for text in late.warnings)
+
+    @pytest.mark.parametrize(
+        "stage", ["fit_recording", "motif_test", "write_files", "write_report"]
+    )
+    def test_interrupted_at_any_stage(self, recording, tmp_path, monkeypatch, stage):
+        from partwise.workflows import sequences_fit_job
+
+        def stop(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        settings = {**FAST, "max_iter": 3, "figure": (), "output_dir": tmp_path}
+        sequences_fit(recording, **settings)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        monkeypatch.setattr(sequences_fit_job, stage, stop)
+        with pytest.raises(KeyboardInterrupt):
+            sequences_fit(recording, **{**settings, "n_components": 4})
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 class TestEpochs:
