@@ -29,6 +29,8 @@ Array = npt.NDArray[Any]
 
 #: Blocks of frames that one task transforms at once.
 _BLOCKS = 4
+#: Units of one task.
+_UNITS = 100
 #: Frames below which one thread does it all.
 _SMALL = 16_384
 
@@ -58,13 +60,18 @@ class MotifGram:
 
     partial: Array | None = None
 
-    def __init__(self, motifs: Array) -> None:
+    def __init__(self, motifs: Array, n_threads: int = 1) -> None:
         self.n_lags, self.k = motifs.shape[1:]
         n = int(scipy.fft.next_fast_len(2 * self.n_lags - 1, real=True))
-        spectrum = _lag_spectrum(motifs, n)  # f x N x K
-        power = np.matmul(spectrum.conj().transpose(0, 2, 1), spectrum)
+
+        def task(first: int, last: int) -> Array:
+            spectrum = _lag_spectrum(motifs[first:last], n)  # f x N x K
+            product: Array = np.matmul(spectrum.conj().transpose(0, 2, 1), spectrum)
+            return product
+
+        power = sum(_run(task, len(motifs), n_threads, _UNITS))
         # d < 0 wraps around to the end
-        lags = scipy.fft.irfft(power, n, axis=0)
+        lags = scipy.fft.irfft(np.asarray(power), n, axis=0)
         count = self.n_lags
         self.lags: Array = np.concatenate((lags[n - count + 1 :], lags[:count]))
 
@@ -116,7 +123,7 @@ def correlate_activations(activations: Array, n_lags: int, n_threads: int = 1) -
     return found
 
 
-def model_times_activations(motifs: Array, correlations: Array) -> Array:
+def model_times_activations(motifs: Array, correlations: Array, n_threads: int = 1) -> Array:
     """Return Xhat H^T, N x L x K float64, longest lag first, as if gaps were data.
 
     Parameters
@@ -159,7 +166,7 @@ def _windows(rows: Array, count: int, step: int, length: int) -> Array:
     return np.lib.stride_tricks.as_strided(rows, shape, strides, writeable=False)
 
 
-def _run(task: Any, n_blocks: int, n_threads: int) -> list[Any]:
-    """Run a task for each group of blocks; results in order."""
-    pieces = [(a, min(a + _BLOCKS, n_blocks)) for a in range(0, n_blocks, _BLOCKS)]
+def _run(task: Any, count: int, n_threads: int, size: int = _BLOCKS) -> list[Any]:
+    """Run a task for each group of blocks, or units; results in order."""
+    pieces = [(a, min(a + size, count)) for a in range(0, count, size)]
     return run_tasks(n_threads, [partial(task, a, b) for a, b in pieces])

@@ -92,7 +92,7 @@ def _hidden(mask: Any, shape: tuple[int, int]) -> sp.csr_matrix | None:
     """Return a mask as CSR matrix of ones where entries are hidden."""
     if mask is None:
         return None
-    found = sp.csr_matrix(mask, dtype=bool)
+    found = sp.csr_matrix(mask, dtype=bool, copy=True)  # changed below
     if found.shape != shape:
         raise UsageError(f"the mask is {found.shape}, X is {shape}: units x frames, True hides")
     found.sum_duplicates()
@@ -129,7 +129,8 @@ def _check_values(x: Any, hidden: sp.csr_matrix | None, missing: str) -> sp.csr_
 def _places(x: Any, flags: Array) -> sp.csr_matrix:
     """Return the flagged values of a matrix as its non-zeros."""
     if sp.issparse(x):
-        marked = sp.csr_matrix((flags, x.indices, x.indptr), shape=x.shape)
+        # a copy, because dropping zeros moves the indices
+        marked = sp.csr_matrix((flags, x.indices, x.indptr), shape=x.shape, copy=True)
         marked.eliminate_zeros()
         return marked
     return sp.csr_matrix(flags)

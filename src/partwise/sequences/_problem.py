@@ -84,14 +84,14 @@ class Problem:
 
     def model_cross_motifs(self, state: State, correlations: Array) -> Array:
         """Return Xhat H^T over the observed entries, N x L x K float64."""
-        seen = model_times_activations(state.motifs, correlations)
+        seen = model_times_activations(state.motifs, correlations, self.n_threads)
         if not self.missing.empty:
             self.missing.model(state.motifs, state.activations).leave_motifs(seen)
         return seen
 
     def square(self, state: State, correlations: Array) -> float:
         """Return ||Xhat||^2 over the observed entries."""
-        seen = model_times_activations(state.motifs, correlations)
+        seen = model_times_activations(state.motifs, correlations, self.n_threads)
         square = float(np.vdot(state.motifs.astype(np.float64), seen))
         if not self.missing.empty:
             square -= self.missing.model(state.motifs, state.activations).square

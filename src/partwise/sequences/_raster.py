@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 #: Non-zero times window elements below which one thread does the work at once.
 _SMALL = 2_000_000
 #: Frames of a task; lanes depend on the data only.
-_LANE_FRAMES = 16_384
+_LANE_FRAMES = 2048
 #: Bytes of activations that units share while they stay in the second-level cache.
 _TILE_BYTES = 262_144
 
@@ -96,10 +96,10 @@ class Entries:
     """Entries of a raster by frame and by unit: int32 numbers, int64 pointers."""
 
     def __init__(self, matrix: sp.csr_matrix, dtype: np.dtype[Any]) -> None:
-        matrix.sum_duplicates()
-        matrix.sort_indices()
-        by_frame = matrix.tocsc()
-        by_frame.sort_indices()
+        if not matrix.has_canonical_format:
+            matrix = matrix.copy()  # its arrays may be the caller's
+            matrix.sum_duplicates()
+        by_frame = matrix.tocsc()  # of sorted rows: sorted columns
         self.shape = matrix.shape
         self.nnz = int(matrix.nnz)
         self.unit_ptr = matrix.indptr.astype(np.int64)
@@ -130,6 +130,8 @@ class Entries:
 
         threads = self._threads(windows, n_threads)
         parts = run_tasks(threads, [partial(lane, a, b) for a, b in self._frame_lanes])
+        if len(parts) == 1:
+            return parts[0][lead * k : (lead + n_frames) * k].reshape(n_frames, k)
         total = np.zeros((n_frames + lead) * k, windows.dtype)
         for (first, last), part in zip(self._frame_lanes, parts, strict=True):
             size = (last - first + lead) * k
@@ -153,8 +155,9 @@ class Entries:
             )  # fmt: skip
             return out.reshape(-1, row)[:, : windows.size]
 
-        threads = self._threads(windows, n_threads)
-        parts = run_tasks(threads, [partial(lane, a, b) for a, b in self._unit_lanes])
+        if self.nnz * windows.size < _SMALL:  # the same bits, because units do not meet
+            return lane(0, self.shape[0]).reshape(self.shape[0], windows.n_lags, windows.k)
+        parts = run_tasks(n_threads, [partial(lane, a, b) for a, b in self._unit_lanes])
         return np.concatenate(parts).reshape(self.shape[0], windows.n_lags, windows.k)
 
     def predict(self, motifs: Array, activations: Array, windows: Windows, n_threads: int) -> Array:

@@ -44,7 +44,7 @@ class View:
 
 def look(problem: Problem, state: State, gram: MotifGram | None = None, above: Any = None) -> View:
     """Return the view of a state; Gram and Z, if known, are taken as they are."""
-    gram = gram or MotifGram(state.motifs)
+    gram = gram or MotifGram(state.motifs, problem.n_threads)
     if above is None:
         above = problem.raster.cross_activations(state.motifs)
     below = gram.apply(state.activations, problem.n_threads)

@@ -245,9 +245,10 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
             ready = self._prepare(X, mask, epochs)
             n_fixed = self._n_fixed(ready)
             best: Fitted | None = None
+            settings = self._settings(ready, n_fixed)
+            note = None if callback is None else _in_units(callback, 2.0**-ready.exponent)
             for _ in range(self.n_init):
-                state = self._start(ready, rng)
-                found = fit_state(ready.problem, state, self._settings(ready, n_fixed), callback)
+                found = fit_state(ready.problem, self._start(ready, rng), settings, note)
                 if best is None or found.error < best.error:
                     best = found
         assert best is not None
@@ -514,6 +515,11 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
         self.status_ = Status.CONVERGED if ended else Status.MAX_ITER
         self._finish()
         return self
+
+
+def _in_units(callback: Callable[[int, float], None], scale: float) -> Callable[[int, float], None]:
+    """Return a callback for costs of scaled data, which calls another with those of the data."""
+    return lambda iteration, cost: callback(iteration, cost * scale)
 
 
 def _start_of(values: Any, shape: tuple[int, ...], name: str) -> Array:
