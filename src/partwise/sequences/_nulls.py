@@ -17,8 +17,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from partwise.exceptions import DataError
-from partwise.sequences._backends import choose, make_raster
-from partwise.sequences._grams import block_length
+from partwise.sequences._backends import make_raster
 from partwise.sequences._skewness import Moments, moments_of
 from partwise.sequences._timeline import Timeline
 from partwise.utils.threads import run_tasks, single_thread_blas
@@ -32,8 +31,6 @@ IntArray = npt.NDArray[np.int64]
 
 #: Frames of a piece, and at least so many times the lags: each reads L - 1 frames more.
 _PIECE, _TIMES_LAGS = 16_384, 16
-#: Flops of a transform per element and level, and how much slower they run than a matrix product.
-_TRANSFORM = 8.0
 #: Motifs of a task, at most; and numbers in them, which bounds the memory.
 _MOTIFS, _NUMBERS = 64, 2**22
 
@@ -142,20 +139,6 @@ def _check(block: Any) -> None:
         )
 
 
-def _backend(rows: Any, n_lags: int) -> str:
-    """Return the way of holding frames that is fastest for motifs of which each is used once."""
-    if sp.issparse(rows):
-        return "sparse"
-    n_units, n_frames = rows.shape
-    nnz = int(np.count_nonzero(rows))
-    best = choose(n_units, n_frames, nnz, n_lags)
-    length = block_length(n_lags, n_frames)
-    # transforms of the motif, which a fit shares among many blocks, against a product per lag
-    if best == "fft" and n_frames * n_lags < _TRANSFORM * length * np.log2(length):
-        return choose(n_units, n_frames, nnz, 1)
-    return best
-
-
 def rotated(rotations: Rotations) -> Array:
     """Return the motifs, n x L x copies, longest lag first, as products with data take them.
 
@@ -204,13 +187,7 @@ def _moments(block: Any, wanted: BoolArray, rotations: Rotations) -> Moments:
     motifs = rotated(rotations).astype(block.dtype, copy=False)
     n_frames, n_lags = rows.shape[1], motifs.shape[1]
     timeline = Timeline(((0, n_frames),), n_frames, n_lags)
-    raster = make_raster(
-        rows,
-        timeline,
-        dtype=block.dtype,
-        backend=_backend(rows, n_lags),
-        n_threads=1,
-    )
+    raster = make_raster(rows, timeline, dtype=block.dtype, backend="auto", n_threads=1)
     seen = raster.cross_activations(motifs)  # of the gaps around the frames, too
     first = int(timeline.starts[0])
     return moments_of(seen[first : first + n_frames][wanted])
