@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["build_report", "drawn_figures"]
 
+#: Factors that the summary describes.
+_TOLD = 6
 #: Rows of the table of events that the report shows.
 _EVENTS = 50
 
@@ -175,9 +177,10 @@ def _summary(found: SequencesFindings) -> list[str]:
     told = "; ".join(
         f"factor {row.factor} ({counted(row.n_events, 'event')}, loading {row.loading:.1%}, p = "
         f"{row.pvalue:.2g})"
-        for row in chosen.itertuples()
+        for row in chosen.head(_TOLD).itertuples()
     )
-    return [f"Significant sequences: {told}."]
+    more = f"; and {len(chosen) - _TOLD} more" if len(chosen) > _TOLD else ""
+    return [f"Significant sequences: {told}{more}."]
 
 
 def _sections(found: SequencesFindings, drawn: Mapping[str, Figure]) -> list[Section]:
