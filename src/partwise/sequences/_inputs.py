@@ -223,14 +223,21 @@ def prepare(
     hidden = _hidden(mask, (n_units, n_frames))
     hidden = _check_values(x, hidden, missing)
     x = _without(x, hidden)
-    values = x.data if sp.issparse(x) else x
-    largest = float(values.max(initial=0.0))
     if exponent is None:
+        largest = _largest(x, timeline)
         exponent = 0 if largest == 0 else -math.frexp(largest)[1]
     if exponent:
         x = _scaled(x, exponent)
     raster = make_raster(x, timeline, dtype=x.dtype, backend=backend, n_threads=n_threads)
     return Prepared(_problem(raster, timeline, hidden, n_threads), exponent)
+
+
+def _largest(x: Any, timeline: Timeline) -> float:
+    """Return the largest value within the epochs."""
+    if not sp.issparse(x):
+        return max(float(x[:, a:b].max(initial=0.0)) for a, b in timeline.epochs)
+    values = x.data if timeline.whole else x.data[timeline.inner(x.indices) >= 0]
+    return float(values.max(initial=0.0))
 
 
 def _problem(raster: Any, timeline: Timeline, hidden: Any, n_threads: int) -> Problem:
