@@ -26,8 +26,8 @@ Array = npt.NDArray[Any]
 
 #: Iterations over which the change of the cost is looked at.
 _WINDOW = 5
-#: Iterations at least where factors compete: before they part, the cost hardly changes. With lambda
-#: 0.005 to 0.1 on the songbird recording fits ended after 7 or 8, all factors alike; from 50 on none.
+#: Iterations at least where factors compete: the cost hardly changes before they part. With lambda
+#: 0.005 to 0.1 fits of the songbird recording ended after 7 or 8, all factors alike.
 _LEAST = 50
 #: Multiplicative iterations before coordinate descent: one takes away the excess of a random start,
 #: which sweeps would work off frame by frame, wiping out what starts differ in (decision 029).

@@ -89,7 +89,8 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
     max_iter : int
         Iterations at most.
     tol : float
-        Stop when the cost changes by less than this share per iteration; 0 never stops early.
+        Stop when the cost changes by less than this share per iteration; 0 never stops early. With
+        the cross-orthogonality term not before 50 iterations: until motifs part, it hardly changes.
     sort : bool
         Whether factors are ordered by their loadings. Fixed motifs stay first.
     missing : {"raise", "hide"}
