@@ -10,15 +10,16 @@ import scipy.sparse as sp
 from partwise.exceptions import UsageError
 from partwise.sequences._dense import DirectRaster, FourierRaster, transform_length
 from partwise.sequences._raster import Raster, SparseRaster
+from partwise.sequences._stream import Streamed
 from partwise.sequences._timeline import Timeline
 
-__all__ = ["BACKENDS", "choose", "make_raster"]
+__all__ = ["BACKENDS", "check_backend", "choose", "make_raster"]
 
 BACKENDS = ("auto", "sparse", "fft", "direct")
 
-#: Time against that of one number of dense data times one lag in a large matrix product, measured on
-#: one core (decision 028): a non-zero times one lag; a number of dense data, transformed; a number
-#: of a transform of a motif.
+#: Time against that of one number of dense data times one lag in a large matrix product, measured
+#: on one core (decision 029): a non-zero times one lag; a number of dense data, transformed; a
+#: number of a transform of a motif.
 _SPARSE, _DATA, _MOTIF = 1.5, 9.0, 80.0
 
 
@@ -53,8 +54,13 @@ def make_raster(
 
     A sparse matrix is never made dense, unless a dense backend is asked for by name.
     """
-    if backend not in BACKENDS:
-        raise UsageError(f"backend must be one of {', '.join(BACKENDS)}; not {backend!r}")
+    check_backend(backend)
+    if isinstance(x, Streamed):
+        n_frames, n_units = x.shape
+        if backend == "auto":
+            backend = choose(n_units, n_frames, n_units * n_frames, timeline.n_lags)
+        kind = DirectRaster if backend == "direct" else FourierRaster
+        return kind(x, timeline, dtype, n_threads)
     sparse = sp.issparse(x)
     if backend == "auto":
         nnz = int(x.nnz) if sparse else int(np.count_nonzero(x))
@@ -64,3 +70,9 @@ def make_raster(
     dense = x.toarray() if sparse else x
     kind = FourierRaster if backend == "fft" else DirectRaster
     return kind(dense, timeline, dtype, n_threads)
+
+
+def check_backend(backend: str) -> None:
+    """Refuse a backend that does not exist."""
+    if backend not in BACKENDS:
+        raise UsageError(f"backend must be one of {', '.join(BACKENDS)}; not {backend!r}")

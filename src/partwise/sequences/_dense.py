@@ -14,6 +14,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from partwise.sequences._grams import block_length
+from partwise.sequences._stream import Streamed
 from partwise.sequences._timeline import Timeline
 from partwise.utils.threads import run_tasks
 
@@ -36,7 +37,7 @@ class _DenseRaster:
     Parameters
     ----------
     x
-        N x T, non-negative.
+        N x T, non-negative; or frames that are read when they are needed.
     timeline
         Its epochs.
     dtype
@@ -47,16 +48,29 @@ class _DenseRaster:
 
     name = "dense"
 
-    def __init__(self, x: Array, timeline: Timeline, dtype: np.dtype[Any], n_threads: int) -> None:
+    def __init__(
+        self, x: Array | Streamed, timeline: Timeline, dtype: np.dtype[Any], n_threads: int
+    ) -> None:
         self.timeline, self.dtype = timeline, np.dtype(dtype)
         self._n_threads = 1 if timeline.n_frames < _SMALL else n_threads
-        self.n_units = int(x.shape[0])
-        rows = np.ascontiguousarray(timeline.take(x.T), dtype=self.dtype)
-        self.total = float(np.einsum("tn,tn->", rows, rows, dtype=np.float64))
-        self.largest = float(rows.max(initial=0.0))
+        self.total, self.largest = 0.0, 0.0
+        rows: Array | Streamed
+        if isinstance(x, Streamed):
+            rows = x
+        else:
+            rows = np.ascontiguousarray(timeline.take(x.T), dtype=self.dtype)
+        self.n_units = int(rows.shape[1])
+        for first, last in self._lanes():
+            part = rows[first:last]
+            self.total += float(np.einsum("tn,tn->", part, part, dtype=np.float64))
+            self.largest = max(self.largest, float(part.max(initial=0.0)))
         self._keep(rows)
 
-    def _keep(self, rows: Array) -> None:
+    def _lanes(self) -> list[tuple[int, int]]:
+        n = self.timeline.n_frames
+        return [(a, min(a + _LANE_FRAMES, n)) for a in range(0, n, _LANE_FRAMES)]
+
+    def _keep(self, rows: Array | Streamed) -> None:
         """Store the inner frames, F x N."""
         raise NotImplementedError
 
@@ -66,7 +80,7 @@ class DirectRaster(_DenseRaster):
 
     name = "direct"
 
-    def _keep(self, rows: Array) -> None:
+    def _keep(self, rows: Array | Streamed) -> None:
         self._rows = rows
 
     def cross_activations(self, motifs: Array) -> Array:
@@ -78,12 +92,12 @@ class DirectRaster(_DenseRaster):
         def lane(first: int, last: int) -> Array:
             # row s + i gets what the data of frame s say of a start i - (L - 1) frames later
             out = np.zeros((last - first + reach, k), self.dtype)
-            for begin in range(first, last, _PIECE):
-                rows = self._rows[begin : min(begin + _PIECE, last)]
-                parts = (rows @ flat).reshape(-1, n_lags, k)
+            rows = self._rows[first:last]
+            for begin in range(0, last - first, _PIECE):
+                piece = rows[begin : begin + _PIECE]
+                parts = (piece @ flat).reshape(-1, n_lags, k)
                 for i in range(n_lags):
-                    at = begin - first + i
-                    out[at : at + len(rows)] += parts[:, i]
+                    out[begin + i : begin + i + len(piece)] += parts[:, i]
             return out
 
         found = run_tasks(self._n_threads, [partial(lane, a, b) for a, b in self._lanes()])
@@ -105,18 +119,16 @@ class DirectRaster(_DenseRaster):
 
         def lane(first: int, last: int) -> Array:
             found = np.zeros((self.n_units, n_lags * k), self.dtype)
+            rows = self._rows[first:last]
             for begin in range(first, last, _PIECE):
                 end = min(begin + _PIECE, last)
-                found += self._rows[begin:end].T @ np.ascontiguousarray(windows[begin:end])
+                starts = np.ascontiguousarray(windows[begin:end])
+                found += rows[begin - first : end - first].T @ starts
             return found
 
         parts = run_tasks(self._n_threads, [partial(lane, a, b) for a, b in self._lanes()])
         total: Array = sum(parts[1:], parts[0]).reshape(self.n_units, n_lags, k)
         return total
-
-    def _lanes(self) -> list[tuple[int, int]]:
-        n = self.timeline.n_frames
-        return [(a, min(a + _LANE_FRAMES, n)) for a in range(0, n, _LANE_FRAMES)]
 
 
 class FourierRaster(_DenseRaster):
@@ -124,32 +136,42 @@ class FourierRaster(_DenseRaster):
 
     name = "fft"
 
-    def _keep(self, rows: Array) -> None:
-        n_frames, n = rows.shape
-        reach = self.timeline.n_lags - 1
+    def _keep(self, rows: Array | Streamed) -> None:
+        n_frames = len(rows)
         # transforms of about four windows: long ones would fill the cache, short ones overlap more
         self._n = transform_length(self.timeline.n_lags, n_frames)
-        self._step = self._n - reach
-        count = -(-n_frames // self._step)
-        padded = np.zeros((count * self._step + reach, n), self.dtype)
-        padded[:n_frames] = rows
-        kind = np.complex64 if self.dtype == np.float32 else np.complex128
-        #: block x frequency x unit
-        self._blocks = np.empty((count, self._n // 2 + 1, n), kind)
-        for b in range(count):
-            piece = padded[b * self._step : b * self._step + self._n]
-            self._blocks[b] = scipy.fft.rfft(piece, axis=0)
+        self._step = self._n - (self.timeline.n_lags - 1)
+        self._count = -(-n_frames // self._step)
+        self._rows = rows
+        #: block x frequency x unit; None if they are made again each time
+        self._kept: Array | None = None
+        if not isinstance(rows, Streamed):
+            kind = np.complex64 if self.dtype == np.float32 else np.complex128
+            kept = np.empty((self._count, self._n // 2 + 1, self.n_units), kind)
+            for first, last in self._tasks():
+                kept[first:last] = self._blocks(first, last)
+            self._kept = kept
+            self._rows = rows[:0]  # no longer needed
+
+    def _blocks(self, first: int, last: int) -> Array:
+        """Return the transforms of some blocks, block x frequency x unit."""
+        if self._kept is not None:
+            return self._kept[first:last]
+        rows = self._rows[first * self._step : (last - 1) * self._step + self._n]
+        padded = np.zeros(((last - 1 - first) * self._step + self._n, self.n_units), self.dtype)
+        padded[: len(rows)] = rows
+        places = [b * self._step for b in range(last - first)]
+        return np.stack([scipy.fft.rfft(padded[p : p + self._n], axis=0) for p in places])
 
     def cross_activations(self, motifs: Array) -> Array:
         """Return Z, F x K; see `Raster`."""
         _n_lags, k = motifs.shape[1:]
         by_lag = np.ascontiguousarray(motifs.transpose(1, 0, 2)[::-1])
         kernel = scipy.fft.rfft(by_lag, self._n, axis=0).conj()  # f x N x K
-        count = len(self._blocks)
-        z = np.empty((count * self._step, k), self.dtype)
+        z = np.empty((self._count * self._step, k), self.dtype)
 
         def task(first: int, last: int) -> None:
-            seen = np.matmul(self._blocks[first:last].transpose(1, 0, 2), kernel)  # f x b x K
+            seen = np.matmul(self._blocks(first, last).transpose(1, 0, 2), kernel)  # f x b x K
             back = scipy.fft.irfft(seen, self._n, axis=0)[: self._step]
             part = z[first * self._step : last * self._step].reshape(last - first, self._step, k)
             part[:] = back.transpose(1, 0, 2)
@@ -162,14 +184,13 @@ class FourierRaster(_DenseRaster):
     def cross_motifs(self, activations: Array) -> Array:
         """Return A, N x L x K; see `Raster`."""
         n_lags, k = self.timeline.n_lags, activations.shape[1]
-        count = len(self._blocks)
-        padded = np.zeros((count * self._step, k), self.dtype)
+        padded = np.zeros((self._count * self._step, k), self.dtype)
         padded[: len(activations)] = activations
-        starts = padded.reshape(count, self._step, k)
+        starts = padded.reshape(self._count, self._step, k)
 
         def task(first: int, last: int) -> Array:
             h = scipy.fft.rfft(starts[first:last], self._n, axis=1).conj()  # b x f x K
-            x = self._blocks[first:last].transpose(1, 2, 0)  # f x N x b
+            x = self._blocks(first, last).transpose(1, 2, 0)  # f x N x b
             product: Array = np.matmul(x, h.transpose(1, 0, 2))
             return product
 
@@ -180,7 +201,7 @@ class FourierRaster(_DenseRaster):
         return products
 
     def _tasks(self) -> list[tuple[int, int]]:
-        n = len(self._blocks)
+        n = self._count
         return [(a, min(a + _BLOCKS, n)) for a in range(0, n, _BLOCKS)]
 
 

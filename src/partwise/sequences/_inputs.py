@@ -11,10 +11,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from partwise.exceptions import DataError, PartwiseWarning, UsageError
-from partwise.sequences._backends import make_raster
+from partwise.sequences._backends import check_backend, make_raster
 from partwise.sequences._missing import Missing
 from partwise.sequences._problem import Problem
 from partwise.sequences._raster import inner_entries
+from partwise.sequences._stream import Streamed, chunks, scan
 from partwise.sequences._timeline import Timeline, check_epochs
 from partwise.sequences.sources import FrameSource
 
@@ -24,9 +25,9 @@ Array = npt.NDArray[Any]
 
 _REMEDY = "clip them at zero, split each unit into a positive and a negative part, or add an offset"
 
-
-#: Numbers of a recording on disk that are read at once.
-_CHUNK = 8_000_000
+#: Bytes of a dense recording on disk up to which it is held in memory; about three times as much is
+#: needed then, because its transforms are.
+_LARGEST = 1_000_000_000
 #: Share of non-zeros below which frames are kept as sparse ones.
 _SPARSE = 0.3
 
@@ -61,19 +62,26 @@ def as_recording(X: Any, *, dtype: Any = None) -> Any:
     return np.ascontiguousarray(array, dtype=_working(array.dtype, dtype))
 
 
-def _read(source: FrameSource, dtype: np.dtype[Any]) -> Any:
-    """Return a recording that lies on disk as a matrix: sparse if that is smaller."""
-    n_units, n_frames = source.shape
-    step = max(1, _CHUNK // max(n_units, 1))
+def _read(source: FrameSource, dtype: np.dtype[Any], backend: str) -> Any:
+    """Return a recording that lies on disk as a matrix: sparse if that is smaller.
+
+    None if it is dense, and larger than what may be held with its transforms.
+    """
     parts: list[Any] = []
-    for start in range(0, n_frames, step):
-        part = source.frames(start, min(start + step, n_frames))
-        if sp.issparse(part) or np.count_nonzero(part) < _SPARSE * part.size:
+    large = float(source.shape[0]) * source.shape[1] * dtype.itemsize > _LARGEST
+    for start, stop in chunks(source):
+        part = source.frames(start, stop)
+        few = sp.issparse(part) or np.count_nonzero(part) < _SPARSE * part.size
+        if large and backend != "sparse" and (backend != "auto" or not few):
+            return None
+        if few or large:
             parts.append(sp.csc_matrix(part, dtype=dtype))
         else:
             parts.append(np.asarray(part, dtype))
     if all(sp.issparse(part) for part in parts):
-        return sp.hstack(parts, format="csr")
+        together = sp.hstack(parts, format="csc")
+        parts.clear()
+        return together.tocsr()
     return np.concatenate([p.toarray() if sp.issparse(p) else p for p in parts], axis=1)
 
 
@@ -100,8 +108,13 @@ def _hidden(mask: Any, shape: tuple[int, int]) -> sp.csr_matrix | None:
     return found
 
 
-def _check_values(x: Any, hidden: sp.csr_matrix | None, missing: str) -> sp.csr_matrix | None:
-    """Refuse values that cannot be used and are not hidden; return all hidden entries."""
+def _check_values(
+    x: Any, hidden: sp.csr_matrix | None, missing: str, first: int = 0
+) -> sp.csr_matrix | None:
+    """Refuse values that cannot be used and are not hidden; return all hidden entries.
+
+    `first` is the number of the first frame of `x`.
+    """
     values = x.data if sp.issparse(x) else x
     finite = np.isfinite(values)
     if not finite.all():
@@ -111,8 +124,8 @@ def _check_values(x: Any, hidden: sp.csr_matrix | None, missing: str) -> sp.csr_
         bad = _outside(_places(x, ~finite), hidden)
         if bad is not None:
             raise DataError(
-                f"unit {bad[0] + 1} is NaN or infinite at frame {bad[1] + 1}; missing values are "
-                "left out with missing='hide', or with a mask"
+                f"unit {bad[0] + 1} is NaN or infinite at frame {first + bad[1] + 1}; missing "
+                "values are left out with missing='hide', or with a mask"
             )
     with np.errstate(invalid="ignore"):
         negative = values < 0
@@ -120,8 +133,8 @@ def _check_values(x: Any, hidden: sp.csr_matrix | None, missing: str) -> sp.csr_
         bad = _outside(_places(x, negative), hidden)
         if bad is not None:
             raise DataError(
-                f"unit {bad[0] + 1} is negative at frame {bad[1] + 1}: a sum of sequences cannot "
-                f"be; {_REMEDY}"
+                f"unit {bad[0] + 1} is negative at frame {first + bad[1] + 1}: a sum of sequences "
+                f"cannot be; {_REMEDY}"
             )
     return hidden
 
@@ -201,10 +214,35 @@ def prepare(
     DataError, UsageError
         If something cannot be used; names unit and frame.
     """
+    check_backend(backend)
     x = as_recording(X, dtype=dtype)
+    kind = _working(x.dtype, dtype)
     if isinstance(x, FrameSource):
-        x = _read(x, _working(x.dtype, dtype))
-    n_units, n_frames = x.shape
+        x = _read(x, kind, backend)
+        x = as_recording(X) if x is None else x
+    timeline = _timeline(x.shape, epochs, n_lags)
+    hidden = _hidden(mask, x.shape)
+    if isinstance(x, FrameSource):
+        hidden, largest = scan(
+            x, timeline, hidden, lambda part, here, first: _check_values(part, here, missing, first)
+        )
+    else:
+        hidden = _check_values(x, hidden, missing)
+        x = _without(x, hidden)
+        largest = _largest(x, timeline) if exponent is None else 0.0
+    if exponent is None:
+        exponent = 0 if largest == 0 else -math.frexp(largest)[1]
+    if isinstance(x, FrameSource):
+        x = Streamed(x, timeline, hidden, kind, exponent)
+    elif exponent:
+        x = _scaled(x, exponent)
+    raster = make_raster(x, timeline, dtype=kind, backend=backend, n_threads=n_threads)
+    return Prepared(_problem(raster, timeline, hidden, n_threads), exponent)
+
+
+def _timeline(shape: tuple[int, int], epochs: Any, n_lags: int) -> Timeline:
+    """Return the frames that are used; refuse recordings that are too short."""
+    n_units, n_frames = shape
     if not n_units or not n_frames:
         raise DataError(f"X has {n_units} units and {n_frames} frames; there is nothing to fit")
     timeline = Timeline(check_epochs(epochs, n_frames), n_frames, n_lags)
@@ -218,18 +256,9 @@ def prepare(
             f"X has {n_units} units and only {n_frames} frames: units are rows here; transpose it "
             "if its rows are frames",
             PartwiseWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-    hidden = _hidden(mask, (n_units, n_frames))
-    hidden = _check_values(x, hidden, missing)
-    x = _without(x, hidden)
-    if exponent is None:
-        largest = _largest(x, timeline)
-        exponent = 0 if largest == 0 else -math.frexp(largest)[1]
-    if exponent:
-        x = _scaled(x, exponent)
-    raster = make_raster(x, timeline, dtype=x.dtype, backend=backend, n_threads=n_threads)
-    return Prepared(_problem(raster, timeline, hidden, n_threads), exponent)
+    return timeline
 
 
 def _largest(x: Any, timeline: Timeline) -> float:
