@@ -12,6 +12,7 @@ from partwise.matrix.counts import CountMatrix
 from partwise.matrix.masks import Hidden, Speckle
 from partwise.matrix.matrix import DataMatrix
 from partwise.objectives import ElasticNet, Penalties
+from partwise.sequences import SeqNMF
 from partwise.solvers.hals import fit_hals
 from partwise.solvers.init import initialize
 from partwise.solvers.kl import CountSettings, fit_counts
@@ -47,6 +48,7 @@ def warmup() -> float:
                     _fit(DataMatrix(x.astype(dtype), _K, dtype=dtype, n_threads=2, hidden=hidden))
             _fit_counts(sparse.astype(dtype))
             cluster_rows(few.astype(dtype), n_neighbors=5, random_state=0)
+            _fit_sequences(sparse.astype(dtype))
     for how in ({"mode": "radius", "radius": 0.2}, {"mode": "knn"}):
         neighborhood_table(few[:, :2], np.arange(300) % 3, **how)
     return time.perf_counter() - start
@@ -67,6 +69,14 @@ def _fit_counts(x: sp.csr_matrix) -> None:
     usage, programs = (matrix.thin(rows, _K, rng.random((rows, _K))) for rows in x.shape)
     settings = CountSettings(0.0, 3, _penalties(), np.ones(x.shape[0]))
     fit_counts(matrix, usage, programs, settings, rng)
+
+
+def _fit_sequences(x: sp.csr_matrix) -> None:
+    """Run the solvers of sequences, with windows as wide as kernels take at once."""
+    hidden = sp.random(*x.shape, density=0.01, format="csr", random_state=generator(0))
+    for solver, weight in (("mu", 0.1), ("hals", 0.0)):
+        model = SeqNMF(8, 16, lambda_=weight, solver=solver, max_iter=3, random_state=0)
+        model.fit(x.T, mask=hidden.T).score(x.T)
 
 
 def _penalties() -> Penalties:
