@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from partwise.exceptions import DataError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["fields_of", "points_of", "sorted_names", "type_codes"]
 
@@ -48,6 +50,8 @@ def points_of(coordinates: npt.ArrayLike) -> tuple[FloatArray, int]:
 
 def type_codes(types: Any, n: int) -> tuple[npt.NDArray[np.int32], tuple[str, ...]]:
     """Return the code of each cell's type, and the names."""
+    import pandas as pd
+
     series = _column(types, n, "types")
     if isinstance(series.dtype, pd.CategoricalDtype):
         codes, names = series.cat.codes.to_numpy(), list(series.cat.categories)
@@ -92,6 +96,8 @@ def fields_of(fov: Any, n: int) -> list[IntArray]:
     """Return the rows of each field of view."""
     if fov is None:
         return [np.arange(n, dtype=np.int64)]
+    import pandas as pd
+
     codes, _ = pd.factorize(_column(fov, n, "fov"))
     _refuse_missing(codes, "field of view", "name it or leave the cell out")
     order = np.argsort(codes, kind="stable").astype(np.int64)
@@ -99,6 +105,8 @@ def fields_of(fov: Any, n: int) -> list[IntArray]:
 
 
 def _column(values: Any, n: int, name: str) -> pd.Series:
+    import pandas as pd
+
     series = pd.Series(values).reset_index(drop=True)
     if len(series) != n:
         raise UsageError(f"{name} has {len(series):,} entries, but there are {n:,} cells")

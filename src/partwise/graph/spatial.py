@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from partwise.exceptions import UsageError
 from partwise.graph._spatial import (
@@ -25,6 +24,9 @@ from partwise.graph._spatial_checks import fields_of, points_of, sorted_names, t
 from partwise.graph._spatial_kernels import kernel_code
 from partwise.utils.progress import Progress, Stage, silent
 from partwise.utils.threads import resolve_threads, run_tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "KERNELS",
@@ -80,6 +82,8 @@ class NeighborhoodTable:
 
     def to_frame(self, *, frequencies: bool = True) -> pd.DataFrame:
         """Return the table with the names of the types, as frequencies or as counts."""
+        import pandas as pd
+
         values = self.frequencies if frequencies else self.counts
         return pd.DataFrame(values, columns=list(self.types))
 
@@ -189,6 +193,23 @@ def neighborhood_table(
     with (progress or silent()).stage("neighbourhoods (cells)", points.shape[0]) as stage:
         _count_all(what, fields, settings, threads, stage)
     return NeighborhoodTable(what.counts, names, what.totals, mode)
+
+
+def warm(coordinates: FloatArray, types: npt.NDArray[np.int32]) -> None:
+    """Run the kernels on a little data, without what reads tables."""
+    points, n_axes = points_of(coordinates)
+    n, rows = len(points), np.arange(len(points))
+    for mode, radius in (("radius", 0.2), ("knn", None)):
+        settings = _settings(mode, radius, None, None, None, None)
+        counts = np.zeros((n, int(types.max()) + 1), np.float32)
+        reach = math.inf if radius is None else radius
+        what = Counting(
+            points=points, n_axes=n_axes, types=types, radius=reach, kernel=kernel_code(None),
+            bandwidth=settings.bandwidth, include_self=False, counts=counts,
+            totals=np.zeros(n, np.int32),
+        )  # fmt: skip
+        with silent().stage("neighbourhoods (cells)", n) as stage:
+            _count_all(what, [rows], settings, 2, stage)
 
 
 def typical_radius(

@@ -7,12 +7,15 @@ import time
 import numpy as np
 import scipy.sparse as sp
 
-from partwise.graph import cluster_rows, neighborhood_table
+from partwise.graph import cluster_rows, spatial
 from partwise.matrix.counts import CountMatrix
 from partwise.matrix.masks import Hidden, Speckle
 from partwise.matrix.matrix import DataMatrix
 from partwise.objectives import ElasticNet, Penalties
-from partwise.sequences import SeqNMF
+from partwise.sequences._fit import Settings as SequenceSettings
+from partwise.sequences._fit import fit_state, random_state
+from partwise.sequences._inputs import prepare
+from partwise.sequences._problem import Penalty
 from partwise.solvers.hals import fit_hals
 from partwise.solvers.init import initialize
 from partwise.solvers.kl import CountSettings, fit_counts
@@ -49,8 +52,7 @@ def warmup() -> float:
             _fit_counts(sparse.astype(dtype))
             cluster_rows(few.astype(dtype), n_neighbors=5, random_state=0)
             _fit_sequences(sparse.astype(dtype))
-    for how in ({"mode": "radius", "radius": 0.2}, {"mode": "knn"}):
-        neighborhood_table(few[:, :2], np.arange(300) % 3, **how)
+    spatial.warm(few[:, :2], np.arange(300, dtype=np.int32) % 3)
     return time.perf_counter() - start
 
 
@@ -74,9 +76,12 @@ def _fit_counts(x: sp.csr_matrix) -> None:
 def _fit_sequences(x: sp.csr_matrix) -> None:
     """Run the solvers of sequences, with windows as wide as kernels take at once."""
     hidden = sp.random(*x.shape, density=0.01, format="csr", random_state=generator(0))
+    problem = prepare(x.T, 16, mask=hidden.T, n_threads=2).problem
     for solver, weight in (("mu", 0.1), ("hals", 0.0)):
-        model = SeqNMF(8, 16, lambda_=weight, solver=solver, max_iter=3, random_state=0)
-        model.fit(x.T, mask=hidden.T).score(x.T)
+        state = random_state(problem, 8, generator(0))
+        fit_state(
+            problem, state, SequenceSettings(Penalty(cross=weight), max_iter=3, solver=solver)
+        )
 
 
 def _penalties() -> Penalties:
