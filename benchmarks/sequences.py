@@ -2,6 +2,7 @@
 
 `python benchmarks/sequences.py speed` times iterations against the port, which has an environment
 of its own (`python benchmarks/make_env.py seqnmf`); it takes about 8 minutes of a quiet machine.
+`solvers` and `songbird` need $PARTWISE_DATA_DIR; `large` simulates an hour-long recording once.
 Results are written to results/sequences.json, a part at a time.
 """
 
@@ -20,6 +21,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+import sequences_large
+import sequences_recovery
+import sequences_songbird
 from common import RESULTS, machine, python_of, read_json, write_json
 from measures import HERE
 from protocol import THREAD_VARIABLES
@@ -157,7 +161,13 @@ def speed(repeats: int) -> dict[str, Any]:
 
 
 #: name -> what measures it, given how often
-PARTS: dict[str, Callable[[int], dict[str, Any]]] = {"speed": speed}
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "speed": speed,
+    "solvers": sequences_songbird.solvers,
+    "songbird": sequences_songbird.songbird,
+    "large": sequences_large.large,
+    "recovery": sequences_recovery.recovery,
+}
 
 
 def main() -> None:
