@@ -21,8 +21,8 @@ from partwise.graph import cluster_rows, neighborhood_table
 from partwise.graph.representation import clustering_space, usage_shares
 from partwise.metrics import adjusted_rand
 from partwise.workflows import ClusterOptions
-from partwise.workflows.cluster_prepare import divide_by_group, group_means
-from partwise.workflows.cluster_small import settle_small
+from partwise.workflows.clustering.prepare import divide_by_group, group_means
+from partwise.workflows.clustering.small import settle_small
 
 SEEDS = range(5)
 N_NICHES, N_TYPES, N_FOVS, RADIUS = 6, 12, 20, 80.0

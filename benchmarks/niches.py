@@ -27,7 +27,9 @@ from partwise.graph.spatial import neighborhood_table
 from partwise.metrics import adjusted_rand, compare_fractions, permutation_test
 from partwise.report import Report
 from partwise.utils.atomic import write_text
-from partwise.workflows import cluster, cluster_assign, cluster_job
+from partwise.workflows import cluster
+from partwise.workflows.clustering import assign as cluster_assign
+from partwise.workflows.clustering import job as cluster_job
 
 OUT = RESULTS / "niches.json"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cluster.md"

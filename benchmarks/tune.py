@@ -26,8 +26,8 @@ from measures import HERE, adjusted_rand
 from partwise.datasets import simulate_tissue
 from partwise.graph import neighborhood_table
 from partwise.utils.atomic import write_text
-from partwise.workflows.tune_engine import tune_rows
-from partwise.workflows.tune_types import TuneGrid
+from partwise.workflows.tuning.engine import tune_rows
+from partwise.workflows.tuning.types import TuneGrid
 
 OUT = RESULTS / "tune.json"
 PAGE = HERE.parent / "docs" / "tune.md"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from partwise.factorize.rank import RankSelection
-from partwise.workflows.tune_types import Recommendation, TuneResult
+from partwise.workflows.tuning.types import Recommendation, TuneResult
 
 
 def fabricated_grid(grid, *, batches=False):

@@ -68,7 +68,7 @@ SETTINGS = {
     "partwise.workflows.options.option",
     "partwise.io.opening.open_table",
     "partwise.io.recordings.open_recording",
-    "partwise.workflows.tune_engine.tune_rows",
+    "partwise.workflows.tuning.engine.tune_rows",
     "partwise.figures.heatmap.heatmap",
     "partwise.sequences.k_sweep.select_k",
     "partwise.sequences.lambda_sweep.select_lambda",

@@ -6,7 +6,7 @@ import pytest
 
 from partwise.cli.app import app
 from partwise.exceptions import UsageError
-from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.clustering.options import ClusterOptions
 from partwise.workflows.options import command_line, specs
 from partwise.workflows.simulate_options import SimulateOptions
 

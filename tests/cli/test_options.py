@@ -5,7 +5,7 @@ import pytest
 
 from partwise.cli.cluster import cluster as command
 from partwise.exceptions import UsageError
-from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.clustering.options import ClusterOptions
 from partwise.workflows.options import specs
 from partwise.workflows.simulate_options import SimulateOptions
 

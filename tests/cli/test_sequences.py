@@ -125,7 +125,7 @@ def test_files_that_are_no_recordings(here, tmp_path):
 def test_help_lists_every_option(command, capsys):
     from partwise.cli.app import run
     from partwise.workflows.options import specs
-    from partwise.workflows.sequences_options import options_of_commands
+    from partwise.workflows.sequence_jobs.options import options_of_commands
 
     assert run(["sequences", command, "--help"]) == 0
     page = capsys.readouterr().out

@@ -17,7 +17,7 @@ def test_the_options_are_current():
 
 def test_every_option_of_every_command_is_there():
     from partwise.workflows.options import specs
-    from partwise.workflows.sequences_options import options_of_commands
+    from partwise.workflows.sequence_jobs.options import options_of_commands
 
     parts = PAGE.read_text("utf-8").split("### partwise sequences ")[1:]
     pages = {part.split("\n", 1)[0]: part for part in parts}

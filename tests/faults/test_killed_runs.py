@@ -154,7 +154,8 @@ def test_interrupted_factorization(small_table, tmp_path):
 def test_killed_sequences(tmp_path, monkeypatch):
     """A fit of sequences that is killed while it writes leaves the earlier one whole."""
     from partwise.figures import message_figure
-    from partwise.workflows import sequences_fit, sequences_report, sequences_simulate
+    from partwise.workflows import sequences_fit, sequences_simulate
+    from partwise.workflows.sequence_jobs import report as sequences_report
 
     # runs in this process need no pictures
     monkeypatch.setattr(sequences_report, "_factors", lambda found, show: message_figure(show))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from partwise.figures import cluster_confidence, render, resolution_ranges, tuning_grid
-from partwise.workflows.tune_types import TuneGrid
+from partwise.workflows.tuning.types import TuneGrid
 from tuning import fabricated_clusters, fabricated_grid
 
 LARGE = TuneGrid(

@@ -288,7 +288,7 @@ def test_a_killed_process_leaves_what_it_had_put(run, tmp_path):
 import os, numpy as np
 from partwise.report import RunRecord
 from partwise.workflows.checkpoint import open_checkpoint
-from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.clustering.options import ClusterOptions
 record = RunRecord("x")
 record.add_input({str(tmp_path / "cells.csv")!r})
 folder, options = {str(run.folder)!r}, ClusterOptions()
@@ -298,7 +298,7 @@ with open_checkpoint(folder, "cluster", options=options, record=record) as kept:
     os.kill(os.getpid(), 9)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
-    from partwise.workflows.cluster_options import ClusterOptions
+    from partwise.workflows.clustering.options import ClusterOptions
 
     context, told = run(resume=True, options=ClusterOptions())
     with context as kept:
@@ -338,7 +338,7 @@ def test_other_files_are_left_alone(run):
 
 def test_every_option_says_what_depends_on_it():
     from partwise.workflows.checkpoint_identity import options_that_matter
-    from partwise.workflows.cluster_options import ClusterOptions
+    from partwise.workflows.clustering.options import ClusterOptions
     from partwise.workflows.options import specs
 
     assert all(spec.matters in ("result", "run", "once") for spec in specs(ClusterOptions))

@@ -11,7 +11,8 @@ import pytest
 import partwise
 from partwise.exceptions import MissingDependencyError, UsageError
 from partwise.report import Report
-from partwise.workflows import ClusterOptions, cluster, cluster_job, simulate
+from partwise.workflows import ClusterOptions, cluster, simulate
+from partwise.workflows.clustering import job as cluster_job
 
 STEM = "test_neighborhood_freqs_600"
 CLUSTERS, BASIS = f"{STEM}_nmf_leiden_clusters.csv", f"{STEM}_nmf_basis_H.csv"
@@ -283,7 +284,8 @@ def test_umap_is_asked_for_before_the_work(small_table, tmp_path, monkeypatch):
 
 
 def test_umap_in_place_of_pca(run, monkeypatch):
-    from partwise.workflows import cluster_job, cluster_stages
+    from partwise.workflows.clustering import job as cluster_job
+    from partwise.workflows.clustering import stages as cluster_stages
 
     asked = {}
 
@@ -300,7 +302,7 @@ def test_umap_in_place_of_pca(run, monkeypatch):
 
 
 def test_large_tables_are_compared_on_a_sample(small_table, run, monkeypatch):
-    from partwise.workflows import cluster_control
+    from partwise.workflows.clustering import control as cluster_control
 
     monkeypatch.setattr(cluster_control, "_MOST_CELLS", 250)
     result = run(n_components=5, figures=True)
@@ -314,7 +316,7 @@ def test_large_tables_are_compared_on_a_sample(small_table, run, monkeypatch):
 def test_gather_rows_of_all_kinds():
     import scipy.sparse as sp
 
-    from partwise.workflows.cluster_control import gather_rows
+    from partwise.workflows.clustering.control import gather_rows
 
     X = np.arange(40.0).reshape(10, 4)
 

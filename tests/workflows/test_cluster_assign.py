@@ -12,7 +12,10 @@ from partwise.exceptions import DataError, UsageError
 from partwise.graph.spatial import neighborhood_table
 from partwise.metrics import adjusted_rand
 from partwise.report import Report
-from partwise.workflows import cluster, cluster_assign, cluster_job, cluster_niches
+from partwise.workflows import cluster
+from partwise.workflows.clustering import assign as cluster_assign
+from partwise.workflows.clustering import job as cluster_job
+from partwise.workflows.clustering import niches as cluster_niches
 
 IDS = ["fov", "label", "cell_meta_cluster", "centroid-0", "centroid-1", "patient", "group"]
 

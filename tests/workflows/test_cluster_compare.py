@@ -9,8 +9,10 @@ import pytest
 from partwise.exceptions import DataError, UsageError
 from partwise.metrics import compare_fractions
 from partwise.report import Report
-from partwise.workflows import cluster, cluster_compare, cluster_job
-from partwise.workflows.cluster_compare import compare_niches, read_design
+from partwise.workflows import cluster
+from partwise.workflows.clustering import compare as cluster_compare
+from partwise.workflows.clustering import job as cluster_job
+from partwise.workflows.clustering.compare import compare_niches, read_design
 
 
 def cells(per_patient=60, patients=8, seed=0):

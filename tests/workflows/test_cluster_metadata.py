@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from partwise.exceptions import DataError
 from partwise.io import Table
 from partwise.workflows import cluster
-from partwise.workflows.cluster_metadata import (
+from partwise.workflows.clustering.metadata import (
     Column,
     crosstab,
     enrichment_figure,

@@ -10,8 +10,9 @@ import scipy.sparse as sp
 import partwise
 from partwise.exceptions import DataError, UsageError
 from partwise.report import Report
-from partwise.workflows import ClusterOptions, cluster, cluster_job
-from partwise.workflows.cluster_prepare import divide_by_group, group_means
+from partwise.workflows import ClusterOptions, cluster
+from partwise.workflows.clustering import job as cluster_job
+from partwise.workflows.clustering.prepare import divide_by_group, group_means
 from plain_report import write_plain
 
 
@@ -190,7 +191,7 @@ def test_a_sample_from_disk_is_the_same(run, frame, tmp_path, monkeypatch):
 
 def test_means_are_those_of_all_cells_also_of_a_sample(frame, tmp_path):
     from partwise.io import open_table
-    from partwise.workflows.cluster_prepare import normalize_by_fov, prepare_cells
+    from partwise.workflows.clustering.prepare import normalize_by_fov, prepare_cells
 
     options = ClusterOptions(subsample="fov", subsample_fraction=0.2, normalize_by_fov=True)
     with open_table(_saved(frame, tmp_path), metadata=["batch"]) as table:

@@ -11,8 +11,10 @@ from partwise.exceptions import DataError, UsageError
 from partwise.graph.representation import clustering_space
 from partwise.metrics import adjusted_rand
 from partwise.report import Report
-from partwise.workflows import ClusterOptions, cluster, cluster_job, cluster_sweep
-from partwise.workflows.cluster_settings import as_texts, read_settings, resolve_settings
+from partwise.workflows import ClusterOptions, cluster
+from partwise.workflows.clustering import job as cluster_job
+from partwise.workflows.clustering import sweep as cluster_sweep
+from partwise.workflows.clustering.settings import as_texts, read_settings, resolve_settings
 from plain_report import write_plain
 
 GRID = [(4, 15, 0.1), (4, 8, 0.1), (4, 15, 1.0), (5, 15, 1.0), (5, 8, 1.0)]

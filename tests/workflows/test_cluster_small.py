@@ -12,9 +12,10 @@ from partwise.graph.representation import clustering_space, usage_shares
 from partwise.metrics import adjusted_rand
 from partwise.report import Report
 from partwise.results import Clustering
-from partwise.workflows import ClusterOptions, cluster, cluster_job
-from partwise.workflows.cluster_extra_options import least_cells
-from partwise.workflows.cluster_small import settle_small
+from partwise.workflows import ClusterOptions, cluster
+from partwise.workflows.clustering import job as cluster_job
+from partwise.workflows.clustering.extra_options import least_cells
+from partwise.workflows.clustering.small import settle_small
 from plain_report import write_plain
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from partwise.report import Report
-from partwise.workflows import cluster, cluster_job
+from partwise.workflows import cluster
+from partwise.workflows.clustering import job as cluster_job
 from plain_report import write_plain
 
 

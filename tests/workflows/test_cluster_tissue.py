@@ -9,7 +9,7 @@ import pytest
 from partwise.exceptions import DataError, UsageError
 from partwise.io import Table
 from partwise.workflows import ClusterOptions
-from partwise.workflows.cluster_tissue import (
+from partwise.workflows.clustering.tissue import (
     check_maps,
     choose_fovs,
     fov_column,

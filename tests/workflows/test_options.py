@@ -3,7 +3,7 @@ import shlex
 import pytest
 
 from partwise.cli.cluster import cluster as command
-from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.clustering.options import ClusterOptions
 from partwise.workflows.options import command_line, specs
 
 CHANGED = {

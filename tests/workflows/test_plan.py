@@ -23,8 +23,8 @@ from partwise.workflows import (
     plan_tune,
     tune,
 )
-from partwise.workflows.cluster_options import ClusterOptions
-from partwise.workflows.cluster_plan import estimate_memory, estimate_seconds, memory_for_values
+from partwise.workflows.clustering.options import ClusterOptions
+from partwise.workflows.clustering.plan import estimate_memory, estimate_seconds, memory_for_values
 from partwise.workflows.plan import Shape, parse_bytes, shape_of
 
 N, P = 37, 3
@@ -189,7 +189,7 @@ def test_sizes(text, n):
 
 def test_memory_decides_between_holding_and_streaming(monkeypatch):
     wide = shape(200_000, 500)  # 400 MB of values
-    monkeypatch.setattr("partwise.workflows.cluster_plan.shape_of", lambda *a: wide)
+    monkeypatch.setattr("partwise.workflows.clustering.plan.shape_of", lambda *a: wide)
     plain = ClusterOptions()
     whole = max(estimate_memory(wide, plain).values())
     streamed = max(estimate_memory(wide, plain, streamed=True).values())
@@ -207,7 +207,7 @@ def test_memory_decides_between_holding_and_streaming(monkeypatch):
 
 def test_what_is_said_to_help_does(monkeypatch):
     large = shape(3_000_000, 6)
-    monkeypatch.setattr("partwise.workflows.cluster_plan.shape_of", lambda *a: large)
+    monkeypatch.setattr("partwise.workflows.clustering.plan.shape_of", lambda *a: large)
     options = ClusterOptions(n_neighbors=120, memory="2GB")
     with pytest.raises(ResourceError, match="the neighbours of 3,000,000 cells") as caught:
         memory_for_values("t.csv", options)

@@ -34,7 +34,8 @@ TABLES = ("factors", "units", "events", "activations", "event_means")
 def _plain(monkeypatch):
     """Report without drawing; the runs of module fixtures draw."""
     from partwise.figures import message_figure
-    from partwise.workflows import sequences_fit_job, sequences_report
+    from partwise.workflows.sequence_jobs import fit_job as sequences_fit_job
+    from partwise.workflows.sequence_jobs import report as sequences_report
 
     monkeypatch.setattr(sequences_report, "_factors", lambda found, show: message_figure(show))
     monkeypatch.setattr(sequences_report, "_triggered", lambda found: message_figure("events"))
@@ -161,7 +162,7 @@ class TestFit:
         assert not any(kind.startswith("figure") for kind in again.outputs)
 
     def test_large_tables_are_no_text(self, recording, result, tmp_path, monkeypatch):
-        from partwise.workflows import sequences_files
+        from partwise.workflows.sequence_jobs import files as sequences_files
 
         monkeypatch.setattr(sequences_files, "_MOST_AS_TEXT", 3000 * 5 - 1)
         again = sequences_fit(recording, **FAST, output_dir=tmp_path, figure=())
@@ -225,7 +226,7 @@ class TestFit:
         "stage", ["fit_recording", "motif_test", "write_files", "write_report"]
     )
     def test_interrupted_at_any_stage(self, recording, tmp_path, monkeypatch, stage):
-        from partwise.workflows import sequences_fit_job
+        from partwise.workflows.sequence_jobs import fit_job as sequences_fit_job
 
         def stop(*args, **kwargs):
             raise KeyboardInterrupt
@@ -415,7 +416,7 @@ class TestPlot:
 
 def _plain_sweeps(monkeypatch):
     from partwise.figures import message_figure
-    from partwise.workflows import sequences_sweep_job
+    from partwise.workflows.sequence_jobs import sweep_job as sequences_sweep_job
 
     monkeypatch.setattr(sequences_sweep_job, "write_report", write_plain)
     drawn = message_figure("curves"), "curves"

@@ -11,16 +11,16 @@ from sklearn.metrics import adjusted_rand_score
 from partwise.datasets import simulate_neighborhoods
 from partwise.exceptions import UsageError
 from partwise.workflows import cluster
-from partwise.workflows.tune_engine import tune_rows
-from partwise.workflows.tune_rank import pack_rank, rank_of_rows, unpack_rank
-from partwise.workflows.tune_stability import (
+from partwise.workflows.tuning.engine import tune_rows
+from partwise.workflows.tuning.rank import pack_rank, rank_of_rows, unpack_rank
+from partwise.workflows.tuning.stability import (
     co_clustering,
     draw_rows,
     null_curve,
     pairwise_agreement,
     replicate_labels,
 )
-from partwise.workflows.tune_types import GRID_COLUMNS, TuneGrid
+from partwise.workflows.tuning.types import GRID_COLUMNS, TuneGrid
 
 GRID = TuneGrid(n_components=(4, 5), n_neighbors=(10, 15), resolutions=(0.1, 0.8))
 SETTINGS = {"seed": 3, "n_replicates": 3, "min_cluster_size": 10}
@@ -171,7 +171,7 @@ class TestTheSameAgain:
             raise AssertionError("computed again")
 
         for name in ("NMF", "RowGraphs", "null_curve", "replicate_labels"):
-            monkeypatch.setattr(f"partwise.workflows.tune_units.{name}", refuse)
+            monkeypatch.setattr(f"partwise.workflows.tuning.units.{name}", refuse)
         same(tune_rows(X, GRID, fov=fov, store=store, **SETTINGS), found)
 
     def test_rank_packed(self, table):

@@ -20,11 +20,11 @@ from partwise.io import open_table
 from partwise.workflows import TuneOptions, simulate, tune
 from partwise.workflows.cells import open_either
 from partwise.workflows.cells_options import CellOptions
-from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.clustering.options import ClusterOptions
 from partwise.workflows.options import command_line, specs
-from partwise.workflows.tune_sample import sample_cells
-from partwise.workflows.tune_tree import TREE_COLUMNS, cluster_tree
-from partwise.workflows.tune_types import TuneGrid
+from partwise.workflows.tuning.sample import sample_cells
+from partwise.workflows.tuning.tree import TREE_COLUMNS, cluster_tree
+from partwise.workflows.tuning.types import TuneGrid
 from tuning import fabricated
 
 SMALL = {
@@ -65,8 +65,8 @@ def fake(monkeypatch):
         kinds = ("components", "grid", "resolution", "confidence")
         return {kind: (message_figure(kind), kind) for kind in kinds}
 
-    monkeypatch.setattr("partwise.workflows.tune_job.tune_rows", tune_rows)
-    monkeypatch.setattr("partwise.workflows.tune_job.drawn_figures", drawn_figures)
+    monkeypatch.setattr("partwise.workflows.tuning.job.tune_rows", tune_rows)
+    monkeypatch.setattr("partwise.workflows.tuning.job.drawn_figures", drawn_figures)
     return asked
 
 

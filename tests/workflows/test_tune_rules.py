@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from partwise.exceptions import UsageError
-from partwise.workflows.tune_rules import Evidence, adjusted_score, choose, support
-from partwise.workflows.tune_types import TuneGrid
+from partwise.workflows.tuning.rules import Evidence, adjusted_score, choose, support
+from partwise.workflows.tuning.types import TuneGrid
 
 
 def evidence(rows, n_replicates=4, spread=0.0, **columns):

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from partwise.cli._options import SectionOption, option_of
 from partwise.exceptions import UsageError
 from partwise.workflows.options import OptionSpec, specs
-from partwise.workflows.tune_options import TuneOptions
+from partwise.workflows.tuning.options import TuneOptions
 
 __all__ = ["tuning_flags", "tuning_options"]
 

@@ -10,7 +10,7 @@ from partwise.cli._options import JobCommand, dry_run_flag, flags_of, options_fr
 from partwise.cli._run import job, show
 from partwise.cli._tuning import tuning_flags, tuning_options
 from partwise.cli.tune import run_tuning
-from partwise.workflows.cluster_options import ClusterOptions
+from partwise.workflows.clustering.options import ClusterOptions
 
 __all__ = ["cluster"]
 

@@ -9,10 +9,14 @@ import importlib
 import sys
 from pathlib import Path
 
+from partwise import workflows
 from partwise.utils.atomic import write_text
 from partwise.workflows.options import OptionSpec, specs
 
 __all__ = ["reference"]
+
+#: group of commands -> what knows their options
+_GROUPS = {"sequences": "partwise.workflows.sequence_jobs.options"}
 
 _BEGIN, _END = "<!-- options: begin -->\n", "<!-- options: end -->"
 
@@ -22,9 +26,9 @@ def reference(command: str = "cluster") -> str:
 
     Of a group of commands, one part per command; options that a command above has, too, are named.
     """
-    module = importlib.import_module(f"partwise.workflows.{command}_options")
-    if not hasattr(module, "options_of_commands"):
-        return _tables(list(specs(getattr(module, f"{command.capitalize()}Options"))))
+    if command not in _GROUPS:
+        return _tables(list(specs(getattr(workflows, f"{command.capitalize()}Options"))))
+    module = importlib.import_module(_GROUPS[command])
     above: list[OptionSpec] = []
     parts = []
     for name, options in module.options_of_commands().items():

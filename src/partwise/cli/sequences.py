@@ -8,13 +8,13 @@ import click
 
 from partwise.cli._options import JobCommand, flags_of, options_from, run_flags
 from partwise.cli._run import job, show
-from partwise.workflows.sequences_options import SequencesFitOptions
-from partwise.workflows.sequences_other_options import (
+from partwise.workflows.sequence_jobs.options import SequencesFitOptions
+from partwise.workflows.sequence_jobs.other_options import (
     SequencesPlotOptions,
     SequencesSignificanceOptions,
     SequencesSimulateOptions,
 )
-from partwise.workflows.sequences_sweep_options import (
+from partwise.workflows.sequence_jobs.sweep_options import (
     SequencesSelectKOptions,
     SequencesSweepOptions,
 )

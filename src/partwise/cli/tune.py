@@ -8,7 +8,7 @@ import click
 
 from partwise.cli._options import JobCommand, dry_run_flag, flags_of, options_from, run_flags
 from partwise.cli._run import job, show
-from partwise.workflows.tune_options import TuneOptions
+from partwise.workflows.tuning.options import TuneOptions
 
 __all__ = ["run_tuning", "tune"]
 

@@ -10,10 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from partwise.workflows.cluster_job import cluster
-    from partwise.workflows.cluster_options import ClusterOptions
-    from partwise.workflows.cluster_plan import plan_cluster
-    from partwise.workflows.cluster_result import ClusterResult
+    from partwise.workflows.clustering.job import cluster
+    from partwise.workflows.clustering.options import ClusterOptions
+    from partwise.workflows.clustering.plan import plan_cluster
+    from partwise.workflows.clustering.result import ClusterResult
     from partwise.workflows.factorize_job import FactorizeResult, factorize
     from partwise.workflows.factorize_options import FactorizeOptions
     from partwise.workflows.neighborhoods_job import NeighborhoodsResult, neighborhoods
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
     from partwise.workflows.project_options import ProjectOptions
     from partwise.workflows.rank_job import RankResult, rank
     from partwise.workflows.rank_options import RankOptions
-    from partwise.workflows.sequences_fit_job import SequencesFitResult, sequences_fit
-    from partwise.workflows.sequences_options import SequencesFitOptions
-    from partwise.workflows.sequences_other_options import (
+    from partwise.workflows.sequence_jobs.fit_job import SequencesFitResult, sequences_fit
+    from partwise.workflows.sequence_jobs.options import SequencesFitOptions
+    from partwise.workflows.sequence_jobs.other_options import (
         SequencesPlotOptions,
         SequencesSignificanceOptions,
         SequencesSimulateOptions,
     )
-    from partwise.workflows.sequences_plot_job import SequencesPlotResult, sequences_plot
-    from partwise.workflows.sequences_result import SequencesFit, load_sequences
-    from partwise.workflows.sequences_significance_job import (
+    from partwise.workflows.sequence_jobs.plot_job import SequencesPlotResult, sequences_plot
+    from partwise.workflows.sequence_jobs.result import SequencesFit, load_sequences
+    from partwise.workflows.sequence_jobs.significance_job import (
         SequencesSignificanceResult,
         sequences_significance,
     )
-    from partwise.workflows.sequences_simulate_job import (
+    from partwise.workflows.sequence_jobs.simulate_job import (
         SequencesSimulateResult,
         sequences_simulate,
     )
-    from partwise.workflows.sequences_sweep_job import (
+    from partwise.workflows.sequence_jobs.sweep_job import (
         SequencesChoice,
         sequences_select_k,
         sequences_sweep,
     )
-    from partwise.workflows.sequences_sweep_options import (
+    from partwise.workflows.sequence_jobs.sweep_options import (
         SequencesSelectKOptions,
         SequencesSweepOptions,
     )
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
         simulate,
         simulate_cells,
     )
-    from partwise.workflows.tune_job import TuneRun, tune
-    from partwise.workflows.tune_options import TuneOptions
-    from partwise.workflows.tune_plan import plan_tune
+    from partwise.workflows.tuning.job import TuneRun, tune
+    from partwise.workflows.tuning.options import TuneOptions
+    from partwise.workflows.tuning.plan import plan_tune
     from partwise.workflows.warmup import warmup
 
 __all__ = [
@@ -116,8 +116,8 @@ __all__ = [
 ]
 
 _PUBLIC = {
-    "ClusterOptions": "cluster_options",
-    "ClusterResult": "cluster_result",
+    "ClusterOptions": "clustering.options",
+    "ClusterResult": "clustering.result",
     "FactorizeOptions": "factorize_options",
     "FactorizeResult": "factorize_job",
     "NeighborhoodsOptions": "neighborhoods_options",
@@ -128,42 +128,42 @@ _PUBLIC = {
     "RankResult": "rank_job",
     "ProjectOptions": "project_options",
     "ProjectResult": "project_job",
-    "SequencesChoice": "sequences_sweep_job",
-    "SequencesFit": "sequences_result",
-    "SequencesFitOptions": "sequences_options",
-    "SequencesFitResult": "sequences_fit_job",
-    "SequencesPlotOptions": "sequences_other_options",
-    "SequencesPlotResult": "sequences_plot_job",
-    "SequencesSelectKOptions": "sequences_sweep_options",
-    "SequencesSignificanceOptions": "sequences_other_options",
-    "SequencesSignificanceResult": "sequences_significance_job",
-    "SequencesSimulateOptions": "sequences_other_options",
-    "SequencesSimulateResult": "sequences_simulate_job",
-    "SequencesSweepOptions": "sequences_sweep_options",
-    "load_sequences": "sequences_result",
-    "sequences_fit": "sequences_fit_job",
-    "sequences_plot": "sequences_plot_job",
-    "sequences_select_k": "sequences_sweep_job",
-    "sequences_significance": "sequences_significance_job",
-    "sequences_simulate": "sequences_simulate_job",
-    "sequences_sweep": "sequences_sweep_job",
+    "SequencesChoice": "sequence_jobs.sweep_job",
+    "SequencesFit": "sequence_jobs.result",
+    "SequencesFitOptions": "sequence_jobs.options",
+    "SequencesFitResult": "sequence_jobs.fit_job",
+    "SequencesPlotOptions": "sequence_jobs.other_options",
+    "SequencesPlotResult": "sequence_jobs.plot_job",
+    "SequencesSelectKOptions": "sequence_jobs.sweep_options",
+    "SequencesSignificanceOptions": "sequence_jobs.other_options",
+    "SequencesSignificanceResult": "sequence_jobs.significance_job",
+    "SequencesSimulateOptions": "sequence_jobs.other_options",
+    "SequencesSimulateResult": "sequence_jobs.simulate_job",
+    "SequencesSweepOptions": "sequence_jobs.sweep_options",
+    "load_sequences": "sequence_jobs.result",
+    "sequences_fit": "sequence_jobs.fit_job",
+    "sequences_plot": "sequence_jobs.plot_job",
+    "sequences_select_k": "sequence_jobs.sweep_job",
+    "sequences_significance": "sequence_jobs.significance_job",
+    "sequences_simulate": "sequence_jobs.simulate_job",
+    "sequences_sweep": "sequence_jobs.sweep_job",
     "SimulateOptions": "simulate_job",
     "SimulateTissueOptions": "simulate_job",
     "Plan": "plan",
-    "cluster": "cluster_job",
+    "cluster": "clustering.job",
     "factorize": "factorize_job",
     "neighborhoods": "neighborhoods_job",
-    "plan_cluster": "cluster_plan",
+    "plan_cluster": "clustering.plan",
     "plan_neighborhoods": "neighborhoods_plan",
-    "plan_tune": "tune_plan",
+    "plan_tune": "tuning.plan",
     "programs": "programs_job",
     "rank": "rank_job",
     "project": "project_job",
     "simulate": "simulate_job",
     "simulate_cells": "simulate_job",
-    "TuneOptions": "tune_options",
-    "TuneRun": "tune_job",
-    "tune": "tune_job",
+    "TuneOptions": "tuning.options",
+    "TuneRun": "tuning.job",
+    "tune": "tuning.job",
     "warmup": "warmup",
 }
 

@@ -1,0 +1,1 @@
+"""The cluster job: options, stages, files, report."""

@@ -1,0 +1,1 @@
+"""The jobs on sequences: fit, sweeps, significance, simulate, plot."""

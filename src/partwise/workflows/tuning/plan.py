@@ -1,0 +1,114 @@
+"""What a run of `partwise tune` would take and write, before it starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from partwise.io.opening import MEMORY_LIMIT, stem_of
+from partwise.utils.threads import resolve_threads
+from partwise.workflows.clustering.plan import visited_links
+from partwise.workflows.options import command_line
+from partwise.workflows.plan import Plan, Shape, shape_of
+
+if TYPE_CHECKING:
+    from partwise.workflows.tuning.options import TuneOptions
+
+__all__ = ["plan_tune"]
+
+_MB = 1_000_000
+_READ_START, _START = 340 * _MB, 430 * _MB  # what is loaded to read, and to measure
+#: Seconds of CPU per visited link and per cell, of each replicate; per number of factors.
+_LINK, _CELL, _FIT = 1.25e-7, 3e-6, 1.0
+_BYTE = 9e-9
+_ALONE, _SHARED = 0.3, 0.45  # seconds of wall per second of CPU: on one thread, and shared
+
+_NOTE = (
+    "estimates, not promises, from runs of 20,000 to 200,000 cells on one machine of two cores: "
+    "memory for rows that do not repeat; time good to a factor of two or three, for it depends on "
+    "how many communities there are to find"
+)
+
+
+def plan_tune(input: str | os.PathLike[str], *, options: TuneOptions) -> Plan:
+    """Return what `tune` would do with a table; nothing is written and no value is read.
+
+    Parameters
+    ----------
+    input
+        The table.
+    options
+        What to do.
+
+    Returns
+    -------
+    Plan
+        Shape, estimates, files.
+
+    Raises
+    ------
+    DataError
+        If the file or a column is missing.
+    """
+    path = Path(input)
+    shape = shape_of(path, options)
+    cells = min(options.n_cells, shape.n_rows)
+    grid = options.grid
+    points = len(grid.n_components) * len(grid.n_neighbors) * len(grid.resolutions)
+    cpu = {
+        "read": 1.5 + _BYTE * shape.n_bytes,
+        "settings": _FIT * len(grid.n_components)
+        + len(grid.n_components)
+        * len(grid.resolutions)
+        * options.n_replicates
+        * sum(_LINK * visited_links(cells, k) + _CELL * cells for k in grid.n_neighbors),
+        "write and report": 2.0,
+    }
+    wall = _ALONE + _SHARED / resolve_threads(options.threads)
+    return Plan(
+        shape=shape,
+        command=command_line("partwise tune", str(path), options),
+        seconds={stage: seconds * wall for stage, seconds in cpu.items()},
+        memory=_memory(shape, options, cells),
+        output_dir=Path(options.output_dir),
+        files=_files(stem_of(path), options),
+        notes=(f"{points:,} settings on {cells:,} cells", _NOTE),
+    )
+
+
+def _memory(shape: Shape, options: TuneOptions, cells: int) -> dict[str, int]:
+    """Bytes at the peak: the sample, its usage, and the lists and graphs of the largest k."""
+    p, grid = shape.n_features, options.grid
+    held = 4 * shape.n_rows * p
+    table = (held if shape.cells or held <= MEMORY_LIMIT else 0) + 20 * shape.n_rows
+    k = min(max(grid.n_neighbors), max(1, cells - 1))
+    sample = cells * (4 * p + 8 * max(grid.n_components) + 330 + 36 * k)
+    return {
+        "read": _READ_START + table + 65 * shape.n_rows,
+        "settings": _START + table + sample,
+    }
+
+
+def _files(stem: str, options: TuneOptions) -> dict[str, str]:
+    """Return the files that the job writes; the tree of clusters only if there is one."""
+    figures = {
+        f"{stem}_tune_{kind}.{fmt}": "figure of the report"
+        for kind in ("components", "grid", "resolution", "confidence")
+        for fmt in options.figure
+    }
+    return {
+        f"{stem}_nmf_reconstruction.csv": "error for each number of factors",
+        f"{stem}_grid_search.csv": "number and sizes of the clusters at every setting",
+        f"{stem}_stability.csv": "agreement of replicates at every setting",
+        f"{stem}_tune_points.csv": "all that was measured at every setting",
+        f"{stem}_tune_components.csv": "errors and stability for each number of factors",
+        f"{stem}_tune_clusters.csv": "clusters of the recommended setting",
+        f"{stem}_tune_alternatives.csv": "settings that the measurements do not exclude",
+        f"{stem}_tune_cells.csv": "cells of the sample",
+        f"{stem}_tuning_report.txt": "the recommendation and its reasons, as text",
+        f"{stem}_tune_tree.csv": "how clusters split as the resolution grows",
+        **figures,
+        "report.html": "the report",
+        "run.json": "versions, options, hashes, times",
+    }
