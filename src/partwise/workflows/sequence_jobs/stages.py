@@ -38,8 +38,6 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 DEFAULT_FACTORS = 10
-#: Iterations before which the end of a fit is looked at with suspicion.
-_EARLY = 20
 #: Frames that a picture shows at least, and lengths of a motif.
 _SHOWN, _SHOWN_LAGS = 1000, 15
 
@@ -281,12 +279,6 @@ def advice(found: SequencesFindings) -> list[str]:
         texts.append(
             f"the fit stopped at {found.n_iter} iterations before it converged: raise --max-iter, "
             "or --tol if this precision is enough"
-        )
-    strong = found.n_factors > 1 and found.options.lambda_ > 0
-    if found.converged and found.n_iter < _EARLY and strong:
-        texts.append(
-            f"the fit ended after {found.n_iter} iterations already; with a strong x-ortho penalty "
-            "the cost can rest before factors have parted: compare with --tol 0"
         )
     if found.split.test is not None and fit.power > 0 and fit.power_held_out < fit.power / 2:
         texts.append(
