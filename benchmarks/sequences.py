@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+import sequences_backends
+import sequences_hals
 import sequences_large
 import sequences_recovery
 import sequences_songbird
@@ -167,6 +169,8 @@ PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "songbird": sequences_songbird.songbird,
     "large": sequences_large.large,
     "recovery": sequences_recovery.recovery,
+    "hals": sequences_hals.hals,
+    "backends": sequences_backends.backends,
 }
 
 

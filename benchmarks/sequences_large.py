@@ -8,6 +8,7 @@ the largest resident memory that the kernel has seen in that process, reading in
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -85,7 +86,7 @@ def fit(path: Path, solver: str, threads: int, n_lags: int = LAGS) -> dict[str, 
         total = time.perf_counter() - begin[0], time.process_time() - begin[1]
         streamed = not recording.in_memory
     # the last iteration is timed with what ends a fit
-    steps = [b - a for a, b in zip(ends[:-2], ends[1:-1], strict=True)]
+    steps = [b - a for a, b in itertools.pairwise(ends[:-1])]
     return {
         "cpu_seconds_per_iteration": statistics.median(steps),
         "steps": steps,

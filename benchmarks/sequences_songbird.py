@@ -44,7 +44,7 @@ class _Reached(Exception):  # noqa: N818  (not an error)
 
 
 def seconds_to(X: np.ndarray, cost: float, seed: int, *, starts: int = 30, iterations: int = 40):
-    """Return (CPU seconds, starts) until coordinate descent reaches a cost, one start after another.
+    """Return (CPU seconds, starts) until coordinate descent reaches a cost, start after start.
 
     The first start is the one of `seed`; those that follow count, too. None if it never does.
     """
