@@ -30,7 +30,7 @@ _WINDOW = 5
 #: 0.005 to 0.1 fits of the songbird recording ended after 7 or 8, all factors alike.
 _LEAST = 50
 #: Multiplicative iterations before coordinate descent. A random start exceeds the data many times;
-#: sweeps would work that off frame by frame, and leave large numbers in the last ones (decision 029).
+#: sweeps work that off frame by frame, and leave large numbers in the last ones (decision 029).
 _WARM = 1
 #: Sweeps of coordinate descent per iteration, over activations and motifs; and with fixed motifs.
 _SWEEPS = (4, 4)
