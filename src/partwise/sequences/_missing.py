@@ -8,6 +8,7 @@ out exactly, not imputed, and their values cannot influence anything.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import scipy.sparse as sp
 
 from partwise.sequences._raster import Entries, Windows
 from partwise.sequences._timeline import Timeline
+from partwise.utils.threads import run_tasks
 
 __all__ = ["Missing", "Unseen"]
 
@@ -23,6 +25,9 @@ Array = npt.NDArray[Any]
 
 #: Numbers in the windows of gaps that are copied at once.
 _ROOM = 4_000_000
+#: Multiplications below which one thread does the work at once; columns of one task.
+_SMALL = 2_000_000
+_COLUMNS = 64
 
 
 class Missing:
@@ -82,7 +87,7 @@ class Unseen:
         self._kept: Array | None = None
         if len(self._groups) == 1:
             self._kept = self._gap_windows(missing.gaps)
-        parts = [self._starts(gaps) @ self._motifs.T for gaps in self._groups]
+        parts = [self._product(self._starts(gaps), self._motifs.T) for gaps in self._groups]
         self._gaps: Array = np.concatenate(parts) if parts else np.zeros((0, n))
         self._values: Array | None = None
         if missing.entries is not None:
@@ -108,7 +113,7 @@ class Unseen:
         for gaps in self._groups:
             count, length = gaps.shape
             values = self._gaps[done : done + gaps.size]
-            rows = (values @ self._motifs).reshape(count, length, n_lags, k)
+            rows = self._product(values, self._motifs).reshape(count, length, n_lags, k)
             around = np.zeros((count, 2 * length, k))
             for i in range(length):
                 around[:, i : i + n_lags] += rows[:, i]
@@ -128,11 +133,24 @@ class Unseen:
         done = 0
         for gaps in self._groups:
             values = self._gaps[done : done + gaps.size]
-            seen -= (values.T @ self._starts(gaps)).reshape(seen.shape)
+            seen -= self._product(values.T, self._starts(gaps)).reshape(seen.shape)
             done += gaps.size
         if self._values is not None and missing.entries is not None:
             entries = missing.entries
             seen -= entries.collect(self._activations, windows, missing.n_threads, self._values)
+
+    def _product(self, a: Array, b: Array) -> Array:
+        """Return a @ b; some columns at a time, which threads share, if it is large."""
+        if a.size * b.shape[1] < _SMALL:
+            return np.asarray(a @ b)
+        out = np.empty((a.shape[0], b.shape[1]))
+
+        def task(first: int) -> None:
+            np.matmul(a, b[:, first : first + _COLUMNS], out=out[:, first : first + _COLUMNS])
+
+        tasks = [partial(task, first) for first in range(0, b.shape[1], _COLUMNS)]
+        run_tasks(self._missing.n_threads, tasks)
+        return out
 
     def _starts(self, gaps: Array) -> Array:
         return self._gap_windows(gaps) if self._kept is None else self._kept

@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 #: Added to denominators; the data are scaled so that their largest value is about one.
 EPS = float(np.finfo(np.float64).eps)
 #: Numbers that one task passes over; tasks depend on the data only.
-_TASK = 200_000
+_TASK = 40_000
 
 
 def update_activations(
