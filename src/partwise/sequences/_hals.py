@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from partwise.kernels import lag_descent
 from partwise.matrix.thin import aligned_zeros
+from partwise.sequences._gap_grams import pair_grams
 from partwise.sequences._grams import MotifGram
 from partwise.sequences._problem import Penalty, Problem, State
 from partwise.sequences._raster import Windows
@@ -164,15 +165,10 @@ def _partial_gram(motifs: Array) -> Array:
     L x L x K x K. With it the ends of epochs are exact; where it would be too large, the values
     behind the ends are filled in like hidden ones, which only takes more iterations.
     """
-    n, n_lags, k = motifs.shape
+    _, n_lags, k = motifs.shape
     if n_lags == 1 or (n_lags * k) ** 2 > _LARGEST:
         return np.zeros((0, 0, k, k))
-    flat = motifs[:, ::-1].astype(np.float64).reshape(n, -1)
-    pairs = (flat.T @ flat).reshape(n_lags, k, n_lags, k).transpose(0, 2, 1, 3)
-    found = np.ascontiguousarray(pairs)
-    for lag in range(1, n_lags):
-        found[lag, 1:] += found[lag - 1, :-1]
-    return found
+    return pair_grams(motifs)
 
 
 def _blocks(n_frames: int, windows: Windows) -> list[tuple[int, int]]:

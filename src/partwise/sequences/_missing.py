@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from partwise.sequences._gap_grams import activation_gram, motif_gram, pays
 from partwise.sequences._raster import Entries, Windows
 from partwise.sequences._timeline import Timeline
 from partwise.utils.threads import run_tasks
@@ -83,12 +84,15 @@ class Unseen:
         self._motifs = motifs.astype(np.float64, copy=False).reshape(n, -1)
         self._rows = activations
         #: groups of gaps whose windows are copied together; kept if it is only one
-        self._groups = _groups(missing.gaps, self._windows.size)
+        self._groups: list[Array] = []
         self._kept: Array | None = None
-        if len(self._groups) == 1:
-            self._kept = self._gap_windows(missing.gaps)
-        parts = [self._product(self._starts(gaps), self._motifs.T) for gaps in self._groups]
-        self._gaps: Array = np.concatenate(parts) if parts else np.zeros((0, n))
+        self._around: Array | None = None
+        self._behind: Array | None = None
+        self._gaps: Array = np.zeros((0, n))
+        if pays(n, len(missing.gaps), n_lags, k):
+            self._around = self._frames_around(missing.gaps)
+        else:
+            self._predict_gaps()
         self._values: Array | None = None
         if missing.entries is not None:
             self._activations = activations.astype(np.float64, copy=False)
@@ -97,10 +101,30 @@ class Unseen:
                 missing.n_threads,
             )  # fmt: skip
 
+    def _predict_gaps(self) -> None:
+        """Set the model's values in the gaps, gap frames x N."""
+        gaps = self._missing.gaps
+        self._groups = _groups(gaps, self._windows.size)
+        if len(self._groups) == 1:
+            self._kept = self._gap_windows(gaps)
+        parts = [self._product(self._starts(some), self._motifs.T) for some in self._groups]
+        if parts:
+            self._gaps = np.concatenate(parts)
+
+    def _through_gaps(self, around: Array) -> Array:
+        """Return the gaps' values seen through the motifs, from Grams; as `around`."""
+        if self._behind is None:
+            windows = self._windows
+            gram = motif_gram(self._motifs.reshape(-1, windows.n_lags, windows.k))
+            self._behind = (around.reshape(len(around), -1) @ gram).reshape(around.shape)
+        return self._behind
+
     @property
     def square(self) -> float:
         """Sum of squares of the values."""
         total = float(np.vdot(self._gaps, self._gaps))
+        if self._around is not None:
+            total += float(np.vdot(self._around, self._through_gaps(self._around)))
         if self._values is not None:
             total += float(self._values @ self._values)
         return total
@@ -117,11 +141,10 @@ class Unseen:
             around = np.zeros((count, 2 * length, k))
             for i in range(length):
                 around[:, i : i + n_lags] += rows[:, i]
-            frames = (gaps[:, :1] - length + np.arange(2 * length)).reshape(-1)
-            inside = frames >= 0
-            # gaps may be nearer to each other than their windows are long
-            np.subtract.at(seen, frames[inside], around.reshape(-1, k)[inside])
+            _take_away(seen, gaps, around)
             done += gaps.size
+        if self._around is not None:
+            _take_away(seen, missing.gaps, self._through_gaps(self._around))
         if self._values is not None and missing.entries is not None:
             motifs = self._motifs.reshape(-1, n_lags, k)
             values = self._values[missing.order]
@@ -135,6 +158,9 @@ class Unseen:
             values = self._gaps[done : done + gaps.size]
             seen -= self._product(values.T, self._starts(gaps)).reshape(seen.shape)
             done += gaps.size
+        if self._around is not None:
+            gram = activation_gram(self._around, windows.n_lags)
+            seen -= self._product(self._motifs, gram).reshape(seen.shape)
         if self._values is not None and missing.entries is not None:
             entries = missing.entries
             seen -= entries.collect(self._activations, windows, missing.n_threads, self._values)
@@ -155,18 +181,30 @@ class Unseen:
     def _starts(self, gaps: Array) -> Array:
         return self._gap_windows(gaps) if self._kept is None else self._kept
 
+    def _frames_around(self, gaps: Array) -> Array:
+        """Return the activations in some gaps and as far before them, gaps x (2 L - 2) x K."""
+        length = gaps.shape[1]
+        frames = gaps[:, :1] - length + np.arange(2 * length)
+        around: Array = self._rows[np.maximum(frames, 0)].astype(np.float64)
+        around[frames < 0] = 0
+        return around
+
     def _gap_windows(self, gaps: Array) -> Array:
         """Return the windows of the activations in some gaps, gap frames x L K."""
-        windows = self._windows
-        count, length = gaps.shape
-        frames = gaps[:, :1] - length + np.arange(2 * length)
-        around = self._rows[np.maximum(frames, 0)].astype(np.float64)
-        around[frames < 0] = 0
-        stride = around.strides
-        view = np.lib.stride_tricks.as_strided(
-            around, (count, length, windows.size), (stride[0], stride[1], stride[2])
-        )
-        return view.reshape(-1, windows.size)
+        around = self._frames_around(gaps)
+        shape = (*gaps.shape, self._windows.size)
+        strides = around.strides
+        view = np.lib.stride_tricks.as_strided(around, shape, strides)
+        return np.asarray(view.reshape(-1, self._windows.size))
+
+
+def _take_away(seen: Array, gaps: Array, around: Array) -> None:
+    """Subtract what was found for the frames around gaps."""
+    length = gaps.shape[1]
+    frames = (gaps[:, :1] - length + np.arange(2 * length)).reshape(-1)
+    inside = frames >= 0
+    # gaps may be nearer to each other than their windows are long
+    np.subtract.at(seen, frames[inside], around.reshape(len(frames), -1)[inside])
 
 
 def _groups(gaps: Array, size: int) -> list[Array]:
