@@ -7,25 +7,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from partwise.exceptions import UsageError
-from partwise.factorize._checks import check_count, check_number
 from partwise.results import Status
-from partwise.sequences._fit import (
-    Fitted,
-    Settings,
-    fit_state,
-    natural,
-    project,
-    random_state,
-    windowed,
-)
+from partwise.sequences._fit import Fitted, fit_state, natural, project, windowed
 from partwise.sequences._inputs import Prepared, prepare
-from partwise.sequences._matlab import fit_matlab
 from partwise.sequences._problem import Penalty, State
+from partwise.sequences._setup import (
+    check_parameters,
+    count_fixed,
+    in_units,
+    run_matlab,
+    settings_of,
+    start_of,
+)
 from partwise.sequences.products import reconstruct
 from partwise.utils.random import generator
 from partwise.utils.threads import resolve_threads, single_thread_blas
@@ -36,8 +33,6 @@ Array = npt.NDArray[Any]
 
 #: The activations of fixed motifs are a convex problem: it is solved, whatever stops a fit.
 _PROJECT_ITER, _PROJECT_TOL = 200, 1e-9
-
-_SOLVERS = ("auto", "mu", "hals")
 
 
 class SeqNMF(BaseEstimator):  # type: ignore[misc]
@@ -238,18 +233,18 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
         UsageError
             If a parameter cannot be used, such as motifs as long as the recording.
         """
-        self._check()
+        check_parameters(self)
         if self.compat == "matlab":
             return self._fit_matlab(X, mask, epochs)
         rng = generator(self.random_state)
         with single_thread_blas():
             ready = self._prepare(X, mask, epochs)
-            n_fixed = self._n_fixed(ready)
+            n_fixed = count_fixed(self, ready)
             best: Fitted | None = None
-            settings = self._settings(ready, n_fixed)
-            note = None if callback is None else _in_units(callback, 2.0**-ready.exponent)
+            settings = settings_of(self, ready, n_fixed)
+            note = None if callback is None else in_units(callback, 2.0**-ready.exponent)
             for _ in range(self.n_init):
-                found = fit_state(ready.problem, self._start(ready, rng), settings, note)
+                found = fit_state(ready.problem, start_of(self, ready, rng), settings, note)
                 if best is None or found.error < best.error:
                     best = found
         assert best is not None
@@ -340,23 +335,6 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
             model[:, start : start + rest.shape[1]] += rest
         return model
 
-    def _check(self) -> None:
-        check_count(self.n_components, "n_components")
-        check_count(self.n_lags, "n_lags")
-        check_count(self.n_init, "n_init")
-        check_count(self.max_iter, "max_iter")
-        for name in ("lambda_", "l1_W", "l1_H", "ortho_H", "ortho_W"):
-            check_number(getattr(self, name), name)
-        if not np.isfinite(self.tol) and self.compat is None:
-            raise UsageError(f"tol must be a finite number, not {self.tol!r}")
-        for name, choices in (
-            ("solver", _SOLVERS),
-            ("missing", ("raise", "hide")),
-            ("compat", (None, "matlab")),
-        ):
-            if getattr(self, name) not in choices:
-                raise UsageError(f"{name} must be one of {choices}, not {getattr(self, name)!r}")
-
     def _prepare(self, X: Any, mask: Any, epochs: Any, exponent: int | None = None) -> Prepared:
         ready = prepare(
             X,
@@ -378,64 +356,6 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
                 "different motifs"
             )
         return ready
-
-    def _n_fixed(self, ready: Prepared) -> int:
-        if self.fixed_motifs is None:
-            return 0
-        fixed = np.asarray(self.fixed_motifs)
-        n = ready.problem.raster.n_units
-        if fixed.ndim != 3 or fixed.shape[0] != n or fixed.shape[2] != self.n_lags:
-            raise UsageError(
-                f"fixed_motifs must be units x motifs x lags, {n} x K' x {self.n_lags}, not "
-                f"{' x '.join(map(str, fixed.shape))}"
-            )
-        if fixed.shape[1] > self.n_components:
-            raise UsageError(
-                f"{fixed.shape[1]} motifs are fixed, but n_components is {self.n_components}"
-            )
-        return int(fixed.shape[1])
-
-    def _start(self, ready: Prepared, rng: np.random.Generator) -> State:
-        raster = ready.problem.raster
-        timeline = raster.timeline
-        k = self.n_components
-        state = random_state(ready.problem, k, rng)
-        scale = 2.0**ready.exponent
-        if self.motifs_init is not None:
-            shape = (raster.n_units, k, self.n_lags)
-            motifs = _start_of(self.motifs_init, shape, "motifs_init") * scale
-            state.motifs = windowed(motifs, raster.dtype)
-        if self.activations_init is not None:
-            shape2 = (k, timeline.n_recorded)
-            rows = _start_of(self.activations_init, shape2, "activations_init").T
-            state.activations = np.ascontiguousarray(timeline.take(rows), raster.dtype)
-        if self.fixed_motifs is not None:
-            fixed = np.asarray(self.fixed_motifs, np.float64)
-            fixed = _start_of(fixed, fixed.shape, "fixed_motifs") * scale
-            state.motifs[:, :, : fixed.shape[1]] = windowed(fixed, raster.dtype)
-        return state
-
-    def _penalty(self, exponent: int) -> Penalty:
-        """Return the penalties for data that were multiplied by two to the power of `exponent`."""
-        once, twice = 2.0**exponent, 4.0**exponent
-        return Penalty(
-            cross=self.lambda_ if self.n_components > 1 else 0.0,
-            l1_motifs=self.l1_W * once,
-            l1_activations=self.l1_H * twice,
-            ortho_activations=self.ortho_H * twice,
-            ortho_motifs=self.ortho_W,
-            cross_motifs=self.use_W_update,
-        )
-
-    def _settings(self, ready: Prepared, n_fixed: int) -> Settings:
-        penalty = self._penalty(ready.exponent)
-        crossed = penalty.cross or penalty.ortho_activations or penalty.ortho_motifs
-        if self.solver == "hals" and crossed:
-            raise UsageError(
-                "solver='hals' knows no lambda_, ortho_H and ortho_W: set them to 0, or take 'mu'"
-            )
-        solver = ("mu" if crossed else "hals") if self.solver == "auto" else self.solver
-        return Settings(penalty, self.shift, self.max_iter, float(self.tol), n_fixed, solver)
 
     def _keep(self, found: Fitted, ready: Prepared, n_fixed: int) -> None:
         """Set the learned attributes, in the units of the data."""
@@ -484,53 +404,13 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
         """Fit as the original does."""
         if epochs is not None:
             raise UsageError("compat='matlab' knows no epochs")
-        data = np.asarray(X.toarray() if sp.issparse(X) else X, np.float64)
-        hidden = mask.toarray() if sp.issparse(mask) else mask
-        observed = None if hidden is None else ~np.asarray(hidden, bool)
-        found = fit_matlab(
-            data,
-            n_components=self.n_components,
-            n_lags=self.n_lags,
-            lambda_=self.lambda_,
-            l1_W=self.l1_W,
-            l1_H=self.l1_H,
-            ortho_H=self.ortho_H,
-            ortho_W=self.ortho_W,
-            use_W_update=self.use_W_update,
-            shift=self.shift,
-            sort=self.sort,
-            mask_observed=observed,
-            motifs_init=self.fixed_motifs if self.motifs_init is None else self.motifs_init,
-            activations_init=self.activations_init,
-            fixed_motifs=self.fixed_motifs is not None,
-            max_iter=self.max_iter,
-            tolerance=self.tol,
-            rng=generator(self.random_state),
-        )
+        found = run_matlab(self, X, mask)
         self.motifs_, self.activations_ = found.motifs, found.activations
         self.cost_, self.loadings_, self.power_ = found.cost, found.loadings, float(found.power)
-        self.epochs_ = ((0, data.shape[1]),)
+        self.epochs_ = ((0, found.activations.shape[1]),)
         self.before_ = np.zeros((self.n_components, 1, self.n_lags - 1))
         self.n_iter_ = len(found.cost) - 1
         ended = self.n_iter_ < self.max_iter
         self.status_ = Status.CONVERGED if ended else Status.MAX_ITER
         self._finish()
         return self
-
-
-def _in_units(callback: Callable[[int, float], None], scale: float) -> Callable[[int, float], None]:
-    """Return a callback for costs of scaled data, which calls another with those of the data."""
-    return lambda iteration, cost: callback(iteration, cost * scale)
-
-
-def _start_of(values: Any, shape: tuple[int, ...], name: str) -> Array:
-    """Return a given start, checked, float64."""
-    try:
-        found = np.array(values, np.float64)
-    except (TypeError, ValueError):
-        raise UsageError(f"{name} must be an array of numbers") from None
-    if found.shape != shape:
-        raise UsageError(f"{name} must have shape {shape}, not {found.shape}")
-    if not np.isfinite(found).all() or (found < 0).any():
-        raise UsageError(f"{name} must be finite and not negative")
-    return found
