@@ -16,9 +16,9 @@ FOLDER = Path(__file__).parents[1] / "golden" / "models"
 BUNDLES = sorted(FOLDER.glob("*.npz"))
 
 
-def rows():
+def rows(n=5):
     """Return the first rows of the data of make.py."""
-    i, j = np.arange(5)[:, None], np.arange(6)[None, :]
+    i, j = np.arange(n)[:, None], np.arange(6)[None, :]
     left = np.concatenate([1 + np.sin(0.7 * i), 1 + np.cos(1.3 * i)], axis=1)
     right = np.concatenate([1 + np.cos(0.9 * j), 1 + np.sin(2.1 * j)], axis=0)
     return left @ right + 0.05 * (1 + np.sin(3.7 * i * (j + 1)))
@@ -31,7 +31,10 @@ def test_every_class_and_layout_is_there():
     assert layouts == {f"schema{i}" for i in range(1, SCHEMA + 1)}
 
 
-@pytest.mark.parametrize("path", BUNDLES, ids=[path.stem for path in BUNDLES])
+PROGRAMS = [path for path in BUNDLES if "seqnmf" not in path.stem]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=[path.stem for path in PROGRAMS])
 def test_bundle(path):
     facts = json.loads(path.with_suffix(".json").read_text())
     model = partwise.load(path)
@@ -44,6 +47,17 @@ def test_bundle(path):
     np.testing.assert_allclose(usage, facts["usage"], rtol=1e-4, atol=1e-5)
     if "online" in path.stem:
         model.partial_fit(rows().astype(model.components_.dtype))
+
+
+def test_bundle_of_sequences():
+    path = FOLDER / "schema2_seqnmf.npz"
+    facts = json.loads(path.with_suffix(".json").read_text())
+    model = partwise.load(path)
+    np.testing.assert_array_equal(model.motifs_, facts["motifs"])
+    assert list(model.feature_names_in_) == facts["feature_names"]
+    recording = rows(12).T
+    found = model.transform(recording)
+    np.testing.assert_allclose(found, facts["activations"], rtol=1e-4, atol=1e-5)
 
 
 def test_what_a_model_records_of_its_preparation():

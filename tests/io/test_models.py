@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import partwise
 from partwise import NMF, MiniBatchNMF
 from partwise.exceptions import DataError, PartwiseWarning, UsageError
 from partwise.io import load_model, save_model
@@ -295,3 +296,29 @@ def test_arrays_of_a_name_each():
     packed = packer.pack([np.ones(1), np.zeros(1)], "../a b")
     assert [value["$array"] for value in packed] == ["a_b_0", "a_b_1"]
     assert packer.pack(np.ones(2), "a_b_0") == {"$array": "a_b_0_"}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "change"),
+    [
+        ("motifs_", lambda a: a[:, :, :-1]),
+        ("motifs_", lambda a: a - 1),
+        ("activations_", lambda a: a[:1]),
+        ("activations_", lambda a: np.where(a > 0, np.nan, a)),
+        ("before_", lambda a: a[:, :, 1:]),
+        ("n_features_in_", lambda n: n + 1),
+        ("epochs_", lambda spans: spans * 2),
+    ],
+)
+def test_sequences_whose_parts_do_not_fit(tmp_path, attribute, change):
+    model = partwise.SeqNMF(2, 5, max_iter=3, random_state=0).fit(np.eye(6, 60))
+    partwise.save(model, tmp_path / "good.npz", feature_names=list("ABCDEF"))
+    again = partwise.load(tmp_path / "good.npz")
+    np.testing.assert_array_equal(again.motifs_, model.motifs_)
+    np.testing.assert_array_equal(again.reconstruct(), model.reconstruct())
+    assert list(again.feature_names_in_) == list("ABCDEF")
+    assert (again.status_, again.epochs_) == (model.status_, model.epochs_)
+    setattr(model, attribute, change(getattr(model, attribute)))
+    partwise.save(model, tmp_path / "bad.npz")
+    with pytest.raises(DataError, match="damaged"):
+        partwise.load(tmp_path / "bad.npz")

@@ -34,7 +34,10 @@ _MODELS = {
     "ConsensusNMF": "partwise.factorize",
     "MiniBatchNMF": "partwise.factorize",
     "NMF": "partwise.factorize",
+    "SeqNMF": "partwise.sequences",
 }
+#: What makes a model a fitted one, where it is not `components_`.
+_LEARNED = {"SeqNMF": "motifs_"}
 #: State that is not public but that `partial_fit` goes on from.
 _PRIVATE = ("_online",)
 _FITTED = re.compile(r"[a-z][A-Za-z0-9_]*_")
@@ -66,11 +69,12 @@ def save_model(
     Parameters
     ----------
     model
-        A fitted `NMF`, `MiniBatchNMF` or `ConsensusNMF`.
+        A fitted `NMF`, `MiniBatchNMF`, `ConsensusNMF` or `SeqNMF`.
     path
         Where; any name will do, `.npz` says best what it is.
     feature_names
-        Names of the features, if the model was fitted on an array, which has none.
+        Names of the features (of the units, for sequences), if the model was fitted on an array,
+        which has none.
 
     Raises
     ------
@@ -92,7 +96,7 @@ def save_model(
     name = type(model).__name__
     if name not in _MODELS or not type(model).__module__.startswith(_MODELS[name]):
         raise UsageError(f"cannot save a {name}; models are: {', '.join(_MODELS)}")
-    if not hasattr(model, "components_"):
+    if not hasattr(model, _LEARNED.get(name, "components_")):
         raise UsageError(f"the {name} is not fitted; call fit before saving it")
     parameters = model.get_params(deep=False)
     state = {
@@ -137,7 +141,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    NMF, MiniBatchNMF or ConsensusNMF
+    NMF, MiniBatchNMF, ConsensusNMF or SeqNMF
         The fitted model.
 
     Raises
@@ -219,8 +223,29 @@ def _load(archive: _Archive, path: Path) -> Any:
         if not allowed or key in parameters or hasattr(cls, key):
             raise ValueError(f"an unknown attribute: {key!r}")
         setattr(model, key, unpacker.unpack(value))
-    _check_shapes(model)
+    if name == "SeqNMF":
+        _check_sequences(model)
+    else:
+        _check_shapes(model)
     return model
+
+
+def _check_sequences(model: Any) -> None:
+    """Make sure that motifs and activations fit each other."""
+    motifs, activations = model.motifs_, model.activations_
+    for array, name, dimensions in ((motifs, "motifs", 3), (activations, "activations", 2)):
+        if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
+            raise ValueError(f"the {name} are not an array of floats")
+        if array.ndim != dimensions or not np.all(np.isfinite(array) & (array >= 0)):
+            raise ValueError(f"the {name} have another shape, or negative or missing values")
+    n, k, n_lags = motifs.shape
+    if (n, k, n_lags) != (model.n_features_in_, model.n_components, model.n_lags):
+        raise ValueError("the motifs do not fit the parameters")
+    if activations.shape[0] != k or np.shape(model.before_) != (k, len(model.epochs_), n_lags - 1):
+        raise ValueError("the activations do not fit the motifs")
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None and (not isinstance(names, np.ndarray) or names.shape != (n,)):
+        raise ValueError("the names do not fit the number of units")
 
 
 def _check_shapes(model: Any) -> None:
