@@ -17,6 +17,7 @@ from partwise.sequences import _hals, _mu
 from partwise.sequences._grams import MotifGram
 from partwise.sequences._moves import normalize, recenter
 from partwise.sequences._problem import Penalty, Problem, State
+from partwise.sequences._timeline import Timeline
 from partwise.sequences._view import View, look
 from partwise.utils.interrupts import check
 
@@ -29,9 +30,9 @@ _WINDOW = 5
 #: Iterations at least where factors compete: the cost hardly changes before they part. With lambda
 #: 0.005 to 0.1 fits of the songbird recording ended after 7 or 8, all factors alike.
 _LEAST = 50
-#: Size of random activations before epochs against those within. With 1, 22 of 200 fits of the
-#: songbird recording (lambda 0.005) kept one or two factors, with 0.01 or 0 only 8; decision 029.
-_BEFORE = 0.01
+#: Size of random activations at the ends of epochs against the others. With 1, 22 of 200 fits of
+#: the songbird recording (lambda 0.005) kept one or two factors, with 0.01 only 2; decision 029.
+_NEAR_ENDS = 0.01
 #: Multiplicative iterations before coordinate descent. A random start exceeds the data many times;
 #: sweeps work that off frame by frame, and leave large numbers in the last ones (decision 029).
 _WARM = 1
@@ -84,8 +85,8 @@ class Fitted:
 def random_state(problem: Problem, k: int, rng: np.random.Generator) -> State:
     """Return uniform random motifs and activations, scaled as in the original.
 
-    Before epochs, where only parts of a motif meet data, activations start small: large ones take
-    over a factor whose motif then fits little else.
+    Where only parts of a motif meet data, at the ends of epochs, activations start small: large
+    ones take over a factor whose motif then fits little else.
     """
     raster = problem.raster
     timeline = raster.timeline
@@ -93,8 +94,15 @@ def random_state(problem: Problem, k: int, rng: np.random.Generator) -> State:
     motifs = largest * rng.random((raster.n_units, k, timeline.n_lags))
     activations = rng.random((timeline.n_frames, k)) * timeline.active[:, None]
     activations *= largest / math.sqrt(timeline.n_used / 3)
-    activations[~timeline.inside] *= _BEFORE
+    activations[_near_ends(timeline)] *= _NEAR_ENDS
     return State(windowed(motifs, raster.dtype), activations.astype(raster.dtype))
+
+
+def _near_ends(timeline: Timeline) -> Array:
+    """Return whether not all lags of what begins in a frame meet data, F."""
+    frames = np.arange(timeline.n_frames)
+    near: Array = ~timeline.inside | (frames > timeline.ends[timeline.owner] - timeline.n_lags)
+    return near
 
 
 def windowed(motifs: Array, dtype: np.dtype[Any]) -> Array:
