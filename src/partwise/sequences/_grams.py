@@ -14,6 +14,7 @@ Source: the lag-domain form of the updates in Smaragdis, Non-negative matrix fac
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ __all__ = ["MotifGram", "correlate_activations", "model_times_activations"]
 Array = npt.NDArray[Any]
 
 #: Blocks of frames that one task transforms at once.
-_BLOCKS = 4
+_BLOCKS = 16
 #: Units of one task.
 _UNITS = 100
 #: Frames below which one thread does it all.
@@ -139,9 +140,15 @@ def model_times_activations(motifs: Array, correlations: Array, n_threads: int =
     kernel = np.zeros((n, *correlations.shape[1:]))
     kernel[:n_lags] = correlations.transpose(0, 2, 1)
     kernel[n - n_lags + 1 :] = correlations[:0:-1]
-    seen = np.matmul(_lag_spectrum(motifs, n), scipy.fft.rfft(kernel, axis=0))
-    found: Array = scipy.fft.irfft(seen, n, axis=0)[:n_lags].transpose(1, 0, 2)
-    return np.ascontiguousarray(found)
+    spectrum = scipy.fft.rfft(kernel, axis=0)
+    found = np.empty(motifs.shape)
+
+    def task(first: int, last: int) -> None:
+        seen = np.matmul(_lag_spectrum(motifs[first:last], n), spectrum)
+        found[first:last] = scipy.fft.irfft(seen, n, axis=0)[:n_lags].transpose(1, 0, 2)
+
+    _run(task, len(motifs), n_threads, _UNITS)
+    return found
 
 
 def _lag_spectrum(motifs: Array, n: int) -> Array:
@@ -167,6 +174,10 @@ def _windows(rows: Array, count: int, step: int, length: int) -> Array:
 
 
 def _run(task: Any, count: int, n_threads: int, size: int = _BLOCKS) -> list[Any]:
-    """Run a task for each group of blocks, or units; results in order."""
-    pieces = [(a, min(a + size, count)) for a in range(0, count, size)]
-    return run_tasks(n_threads, [partial(task, a, b) for a, b in pieces])
+    """Run a task for each group of about `size` blocks, or units; results in order.
+
+    Groups are even in size and number, so that two threads end together.
+    """
+    groups = min(2 * -(-count // (2 * size)), count)
+    cuts = [count * i // groups for i in range(groups + 1)]
+    return run_tasks(n_threads, [partial(task, a, b) for a, b in itertools.pairwise(cuts)])
