@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import RESULTS, read_json
+from common import RESULTS, config, read_json
 from measures import HERE
 from table_sequences import sequences, significance
 from table_text import machine_line, rows, seconds
@@ -148,10 +148,10 @@ def pipeline(result: dict) -> list[str]:
     head = ["", "wall", "CPU", "peak memory", "clusters", "ARI to planted types", "relative error"]
     text += rows(head, lines)
     if result.get("ratios"):
-        r = result["ratios"]
+        r, asked = result["ratios"], config()["pipeline"]
         text += [
-            f"partwise is {r['speed']:.1f} times as fast (asked for {r['speed_required']:g}) in "
-            f"1/{r['memory']:.1f} of the memory (asked for 1/{r['memory_required']:g}).",
+            f"partwise is {r['speed']:.1f} times as fast (asked for {asked['required_speed']:g}) in "
+            f"1/{r['memory']:.1f} of the memory (asked for 1/{asked['required_memory']:g}).",
             "",
         ]
     return [*text, machine_line(result), "", "Again: `python benchmarks/pipeline.py`", ""]
