@@ -150,8 +150,9 @@ def pipeline(result: dict) -> list[str]:
     if result.get("ratios"):
         r, asked = result["ratios"], config()["pipeline"]
         text += [
-            f"partwise is {r['speed']:.1f} times as fast (asked for {asked['required_speed']:g}) in "
-            f"1/{r['memory']:.1f} of the memory (asked for 1/{asked['required_memory']:g}).",
+            f"partwise is {r['speed']:.1f} times as fast (asked for "
+            f"{asked['required_speed']:g}) in 1/{r['memory']:.1f} of the memory "
+            f"(asked for 1/{asked['required_memory']:g}).",
             "",
         ]
     return [*text, machine_line(result), "", "Again: `python benchmarks/pipeline.py`", ""]

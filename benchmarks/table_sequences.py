@@ -107,8 +107,8 @@ def large(found: dict) -> list[str]:
     return [
         "### From disk",
         "",
-        f"{units:,} units x {frames:,} frames in a file of {found['file_bytes'] / 1e9:.1f} GB, "
-        f"K = {found['factors']}, L = {found['lags']}, float32 (asked for "
+        f"{units:,} units x {frames:,} frames in a file of {found['file_bytes'] / 1e6:.0f} MB "
+        f"(compressed), K = {found['factors']}, L = {found['lags']}, float32 (asked for "
         f"{asked['cpu_seconds_per_iteration']:g} s and {asked['peak_bytes'] / 1e9:.1f} GB).",
         "",
         *rows(["", "CPU per iteration", "peak memory"], lines),

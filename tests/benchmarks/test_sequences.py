@@ -37,7 +37,7 @@ def test_time_per_iteration_leaves_out_what_a_call_costs_once(bench, tmp_path):
     start = {"motifs": rng.random((8, 2, 6)), "activations": rng.random((2, 300))}
     np.savez(tmp_path / "start.npz", **start)
     found = bench.run("float64", ["--lambda", "0.001"], tmp_path)
-    few, many = bench.ITERATIONS
+    few, many = bench.ITERATIONS["partwise"]
     assert [line["iterations"] for line in found["runs"]] == [few, many] * bench.PAIRS["partwise"]
     steps = [
         (found["runs"][i + 1]["seconds"] - found["runs"][i]["seconds"]) / (many - few)
