@@ -163,6 +163,18 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
+def test_a_mat_file_that_was_cut_off_behind_the_recording(tmp_path, compressed):
+    # the recording is whole, but its rate, which comes last, is gone
+    path = tmp_path / "r.mat"
+    noise = np.random.default_rng(0).random((30, 100))
+    contents = {"NEURAL": noise, "other": noise[:, :50], "VIDEOfs": 30.0}
+    scipy.io.savemat(path, contents, do_compression=compressed)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(0.8 * len(whole))])
+    assert failure(path).startswith("the .mat file is damaged or cut off (ValueError: the file end")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
 def test_a_mat_file_that_was_cut_off(tmp_path, share, compressed):
     path = tmp_path / "r.mat"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from partwise.exceptions import DataError, PartwiseError
-from partwise.io.mat_tags import check_tags
+from partwise.io.mat_tags import check_length, check_tags
 from partwise.io.recording_parts import Found, RecordingRequest, refuse_bin_width
 from partwise.io.variables import Variable, found_in
 
@@ -47,6 +47,7 @@ def read_mat5(request: RecordingRequest) -> Found:
         return lambda: _loaded(request, name)
 
     try:
+        check_length(path)
         contents = scipy.io.whosmat(str(path))
     except (*_DAMAGE, scipy.io.matlab.MatReadError) as error:
         raise _damaged(request, error) from error

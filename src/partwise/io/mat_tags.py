@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import IO
 
-__all__ = ["check_tags"]
+__all__ = ["check_length", "check_tags"]
 
 _MATRIX, _PACKED = 14, 15
 #: miINT8 to miUINT32, miSINGLE, miDOUBLE, miINT64, miUINT64: what numbers may be stored as.
@@ -60,6 +60,29 @@ class _Part:
             if not got:
                 return
             n -= got
+
+
+def check_length(path: Path) -> None:
+    """Make sure that no element of a MATLAB 5 file reaches behind its end.
+
+    SciPy lists the variables that are whole and says nothing of the one that is cut off, or of
+    those behind it: a rate that is gone would not be missed.
+
+    Raises
+    ------
+    ValueError
+        If the file ends within an element.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        order = "<" if file.read(_HEADER)[126:128] == b"IM" else ">"
+        place = _HEADER
+        while place + 8 <= size:
+            file.seek(place)
+            _, n = struct.unpack(order + "II", file.read(8))
+            place += 8 + n
+    if place > size:
+        raise ValueError(f"the file ends {place - size} bytes too early")
 
 
 def check_tags(path: Path, name: str) -> None:
