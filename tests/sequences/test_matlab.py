@@ -279,3 +279,19 @@ def test_of_silence_nothing_is_explained():
     assert found.power == 0
     assert not found.loadings.any()
     assert np.isfinite(found.motifs).all()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"solver": "hals"},
+        {"backend": "fft"},
+        {"n_init": 2},
+        {"missing": "hide"},
+        {"dtype": "float32"},
+    ],
+)
+def test_what_the_original_does_not_have_is_refused(setting):
+    model = SeqNMF(2, 3, compat="matlab", **setting)
+    with pytest.raises(UsageError, match=f"leave out {next(iter(setting))} "):
+        model.fit(np.eye(4, 20))

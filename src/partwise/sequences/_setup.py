@@ -48,6 +48,29 @@ def check_parameters(model: Any) -> None:
     ):
         if getattr(model, name) not in choices:
             raise UsageError(f"{name} must be one of {choices}, not {getattr(model, name)!r}")
+    if model.compat == "matlab":
+        _check_matlab(model)
+
+
+def _check_matlab(model: Any) -> None:
+    """Refuse what the original does not have, rather than ignore it."""
+    ignored = [
+        name
+        for name, known in (
+            ("solver", ("auto", "mu")),
+            ("backend", ("auto",)),
+            ("n_init", (1,)),
+            ("missing", ("raise",)),
+        )
+        if getattr(model, name) not in known
+    ]
+    if model.dtype is not None and np.dtype(model.dtype) != np.float64:
+        ignored.append("dtype")
+    if ignored:
+        raise UsageError(
+            f"compat='matlab' has a way of its own: leave out {', '.join(ignored)} (the original "
+            "starts once, works in double precision and takes a mask for what is missing)"
+        )
 
 
 def count_fixed(model: Any, ready: Prepared) -> int:

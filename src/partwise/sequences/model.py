@@ -235,6 +235,8 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
         """
         check_parameters(self)
         if self.compat == "matlab":
+            if callback is not None:
+                raise UsageError("compat='matlab' calls nobody: leave out callback")
             return self._fit_matlab(X, mask, epochs)
         rng = generator(self.random_state)
         with single_thread_blas():
