@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from partwise.exceptions import UsageError
 from partwise.factorize.top import top_features
 from partwise.io import open_table
 from partwise.report import RunRecord, write_report
@@ -25,7 +24,7 @@ from partwise.workflows.factorize_options import FactorizeOptions
 from partwise.workflows.factorize_report import build_report
 from partwise.workflows.factorize_stages import Prepared, Quality, advice, fit_prepared, prepare
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line
+from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
@@ -172,9 +171,7 @@ def factorize(
     >>> factorize(table, n_components=5, output_dir=folder).usage.shape
     (600, 5)
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or FactorizeOptions(**overrides)
+    options = resolved(FactorizeOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise factorize", os.fspath(input), options)
     record = RunRecord(command, seed=options.seed, n_threads=n_threads)

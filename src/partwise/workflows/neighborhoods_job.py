@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from partwise.exceptions import UsageError
 from partwise.io.writers import write_csv, write_parquet
 from partwise.report import RunRecord, write_report
 from partwise.utils.memory import peak_memory_bytes
@@ -23,7 +22,7 @@ from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.neighborhoods_options import NeighborhoodsOptions
 from partwise.workflows.neighborhoods_report import build_report
-from partwise.workflows.options import command_line
+from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
@@ -161,9 +160,7 @@ def neighborhoods(
     >>> result.outputs["table"].name
     'test_cells_600_neighborhoods.csv'
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or NeighborhoodsOptions(**overrides)
+    options = resolved(NeighborhoodsOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise neighborhoods", os.fspath(input), options)
     record = RunRecord(command, n_threads=n_threads)

@@ -13,7 +13,7 @@ import math
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from partwise.exceptions import UsageError
 
@@ -25,8 +25,11 @@ __all__ = [
     "command_line",
     "once",
     "option",
+    "resolved",
     "specs",
 ]
+
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,19 @@ def option(
         "matters": matters,
     }
     return dataclasses.field(default=default, metadata={"option": described})
+
+
+def resolved(kind: type[Options], options: Options | None, overrides: dict[str, Any]) -> Options:
+    """Return the options of a job, which were given whole or as single fields.
+
+    Raises
+    ------
+    UsageError
+        If they were given both ways, or a field cannot be used.
+    """
+    if options is not None and overrides:
+        raise UsageError("give either options or single fields, not both")
+    return options or kind(**overrides)
 
 
 def specs(options: type) -> Iterator[OptionSpec]:

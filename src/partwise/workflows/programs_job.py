@@ -18,7 +18,7 @@ from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line
+from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.programs_files import write_tables
 from partwise.workflows.programs_input import open_counts
@@ -209,9 +209,7 @@ def programs(
     >>> result.model.n_components_
     4
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or ProgramsOptions(**overrides)
+    options = resolved(ProgramsOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise programs", os.fspath(input), options)
     record = RunRecord(command, seed=options.seed, n_threads=n_threads)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partwise import _slots
-from partwise.exceptions import DataError, UsageError
+from partwise.exceptions import DataError
 from partwise.factorize.projection import Coverage, restrict, row_fit
 from partwise.io import load_model, open_table
 from partwise.io.writers import write_csv
@@ -22,7 +22,7 @@ from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line
+from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.project_options import ProjectOptions
 from partwise.workflows.project_report import build_report
@@ -167,9 +167,7 @@ def project(
     >>> bool(abs(found.usage - fitted.usage).max() < 1e-3)
     True
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or ProjectOptions(**overrides)
+    options = resolved(ProjectOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     files = os.fspath(model), os.fspath(input)
     command = command_line(f"partwise project {files[0]}", files[1], options)

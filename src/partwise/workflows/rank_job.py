@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from partwise.exceptions import UsageError
 from partwise.factorize.rank import select_rank
 from partwise.figures import render
 from partwise.io import open_table
@@ -22,7 +21,7 @@ from partwise.utils.threads import resolve_threads
 from partwise.workflows.clock import Clock
 from partwise.workflows.counts_advice import counts_advice
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line
+from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.rank_options import RankOptions
 from partwise.workflows.rank_report import build_report, curves_figure
@@ -155,9 +154,7 @@ def rank(
     >>> result.selection.recommended
     6
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or RankOptions(**overrides)
+    options = resolved(RankOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise rank", os.fspath(input), options)
     record = RunRecord(command, seed=options.seed, n_threads=n_threads)

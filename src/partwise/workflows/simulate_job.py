@@ -12,9 +12,9 @@ from partwise.datasets import (
     write_simulated,
     write_tissue,
 )
-from partwise.exceptions import UsageError
 from partwise.utils.atomic import explain_os_error
 from partwise.utils.progress import Progress, silent
+from partwise.workflows.options import resolved
 from partwise.workflows.simulate_options import SimulateOptions, SimulateTissueOptions
 
 __all__ = [
@@ -94,9 +94,7 @@ def simulate(
     >>> result.outputs["truth"].name
     'test_neighborhood_freqs_100_truth.csv'
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or SimulateOptions(**overrides)
+    options = resolved(SimulateOptions, options, overrides)
     progress = progress or silent()
     with progress.stage("simulate"):
         simulated = simulate_neighborhoods(
@@ -149,9 +147,7 @@ def simulate_cells(
     >>> result.outputs["table"].name
     'test_cells_100.csv'
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or SimulateTissueOptions(**overrides)
+    options = resolved(SimulateTissueOptions, options, overrides)
     progress = progress or silent()
     with progress.stage("simulate"):
         simulated = simulate_tissue(

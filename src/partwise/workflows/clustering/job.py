@@ -46,7 +46,7 @@ from partwise.workflows.clustering.svd import svd_of
 from partwise.workflows.clustering.sweep import First, run_settings
 from partwise.workflows.clustering.tissue import check_maps
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line, once
+from partwise.workflows.options import command_line, once, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ def cluster(
     >>> result.rows.clustering.n_clusters
     5
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or ClusterOptions(**overrides)
+    options = resolved(ClusterOptions, options, overrides)
     if options.model is not None:
         from partwise.workflows.clustering.assign import assign
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from partwise.exceptions import UsageError
 from partwise.figures import render
 from partwise.report import RunRecord, write_report
 from partwise.sequences import sort_neurons
@@ -19,7 +18,7 @@ from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line
+from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.sequence_jobs.files import SequencesFindings, results_of, write_files
 from partwise.workflows.sequence_jobs.options import SequencesFitOptions
@@ -165,9 +164,7 @@ def sequences_fit(
     >>> run.fit.motifs.shape
     (10, 2, 30)
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or SequencesFitOptions(**overrides)
+    options = resolved(SequencesFitOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise sequences fit", os.fspath(input), options)
     record = RunRecord(command, seed=options.seed, n_threads=n_threads)

@@ -16,7 +16,7 @@ from partwise.exceptions import DataError, UsageError
 from partwise.figures import render
 from partwise.sequences import sort_neurons
 from partwise.utils.progress import Progress, silent
-from partwise.workflows.options import specs
+from partwise.workflows.options import resolved, specs
 from partwise.workflows.outputs import open_run_folder
 from partwise.workflows.sequence_jobs.other_options import SequencesPlotOptions
 from partwise.workflows.sequence_jobs.read import read_recording, side_of
@@ -107,9 +107,7 @@ def sequences_plot(
     ResourceError
         If disk or permissions do not suffice.
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or SequencesPlotOptions(**overrides)
+    options = resolved(SequencesPlotOptions, options, overrides)
     progress = progress or silent()
     with progress.stage("read"):
         fit = load_sequences(result)

@@ -19,6 +19,7 @@ from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
+from partwise.workflows.options import resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.sequence_jobs.other_options import SequencesSignificanceOptions
 from partwise.workflows.sequence_jobs.read import Part, read_recording, split_recording
@@ -160,9 +161,7 @@ def sequences_significance(
     ResourceError
         If memory, disk or permissions do not suffice.
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or SequencesSignificanceOptions(**overrides)
+    options = resolved(SequencesSignificanceOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     files = os.fspath(result), os.fspath(input)
     command = command_of_two("partwise sequences significance", *files, options)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partwise.datasets import simulate_sequences
-from partwise.exceptions import UsageError
 from partwise.io.writers import write_csv
 from partwise.utils.progress import Progress, silent
+from partwise.workflows.options import resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.sequence_jobs.other_options import SequencesSimulateOptions
 
@@ -114,9 +114,7 @@ def sequences_simulate(
     >>> made.outputs["recording"].name
     'sequences_20_500.npz'
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or SequencesSimulateOptions(**overrides)
+    options = resolved(SequencesSimulateOptions, options, overrides)
     progress = progress or silent()
     settings: dict[str, Any] = {
         name: value for name, value in vars(options).items() if name not in (*_EACH, *_OURS)

@@ -24,7 +24,7 @@ from partwise.utils.threads import resolve_threads
 from partwise.workflows.checkpoint import open_checkpoint
 from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line
+from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.sequence_jobs.options import DEFAULT_LAGS
 from partwise.workflows.sequence_jobs.read import read_recording
@@ -173,9 +173,7 @@ def sequences_sweep(
     ResourceError
         If memory, disk or permissions do not suffice.
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or SequencesSweepOptions(**overrides)
+    options = resolved(SequencesSweepOptions, options, overrides)
     count = (len(options.lambdas) or 20) * options.n_repeats
     return _run("sweep", input, options, progress, count, _select_lambda)
 
@@ -217,9 +215,7 @@ def sequences_select_k(
     ResourceError
         If memory, disk or permissions do not suffice.
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or SequencesSelectKOptions(**overrides)
+    options = resolved(SequencesSelectKOptions, options, overrides)
     pairs = options.n_repeats * (options.n_repeats - 1) // 2
     each = options.n_repeats * ("cv" in options.methods)
     each += (options.n_repeats + pairs) * ("dissimilarity" in options.methods)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from partwise.exceptions import DataError, UsageError
+from partwise.exceptions import DataError
 from partwise.figures import render
 from partwise.report import RunRecord, write_report
 from partwise.utils.memory import peak_memory_bytes
@@ -22,7 +22,7 @@ from partwise.workflows.clock import Clock
 from partwise.workflows.clustering.extra_options import least_cells
 from partwise.workflows.clustering.prepare import normalize_by_fov
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line
+from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.sampling import strata_of
 from partwise.workflows.tuning.advice import advice_before, check_size, recommended_command
@@ -166,9 +166,7 @@ def tune(
     >>> len(run.result.grid)
     4
     """
-    if options is not None and overrides:
-        raise UsageError("give either options or single fields, not both")
-    options = options or TuneOptions(**overrides)
+    options = resolved(TuneOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise tune", os.fspath(input), options)
     record = RunRecord(command, seed=options.seed, n_threads=n_threads)
