@@ -12,12 +12,18 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 
-__all__ = ["inline", "jit"]
+__all__ = ["helper", "inline", "jit"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+}
+_HELPER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 
 
 def jit(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -25,6 +31,11 @@ def jit(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return cast("Callable[_P, _R]", numba.njit(**_OPTIONS)(function))
 
 
+def helper(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Compile a function that only kernels call: it gets no entry from Python."""
+    return cast("Callable[_P, _R]", numba.njit(**_HELPER)(function))
+
+
 def inline(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Compile a small helper that LLVM should inline into its callers."""
-    return cast("Callable[_P, _R]", numba.njit(**_OPTIONS, forceinline=True)(function))
+    return cast("Callable[_P, _R]", numba.njit(**_HELPER, forceinline=True)(function))

@@ -20,15 +20,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partwise.graph._jit import inline, jit
+from partwise.graph._jit import helper, inline, jit
 from partwise.graph._lanes import add_square_difference, add_square_gap, first_bit, not_above
 from partwise.graph._lists import offer
+from partwise.kernels._jit import ZERO
 from partwise.kernels._simd import LANE, load, splat, store
 from partwise.utils.threads import run_tasks
 
 __all__ = ["LANE", "KDTree", "build_tree", "query_leaves"]
 
 _LANES = (0,)
+#: A child that no group has.
+_NO_CHILD = np.int64(-1)
 #: Children that can wait for their turn: at most sixteen per level, and levels are few.
 _STACK = 16 * 16
 #: Leaves of a subtree that one task sorts.
@@ -70,7 +73,7 @@ class KDTree:
         return int(self.rows.shape[0])
 
 
-@jit
+@helper
 def _select(
     X: npt.NDArray[Any], order: npt.NDArray[np.int32], start: int, stop: int, middle: int, axis: int
 ) -> None:
@@ -98,7 +101,7 @@ def _select(
             return
 
 
-@jit
+@helper
 def _widest_axis(X: npt.NDArray[Any], order: npt.NDArray[np.int32], start: int, stop: int) -> int:
     """Axis along which some points are spread most."""
     p = X.shape[1]
@@ -321,7 +324,7 @@ def _search(
         group = came_from // LANE
         depth = _open_group(
             boxes, levels[level], group, _n_children(rows, levels, level), came_from, point,
-            distances[last], buffer, stack, gaps, 0, level,
+            distances[last], buffer, stack, gaps, ZERO, level,
         )  # fmt: skip
         while depth > 0:
             depth -= 1
@@ -333,8 +336,8 @@ def _search(
                 visited += 1
             else:
                 depth = _open_group(
-                    boxes, levels[below - 1], child, _n_children(rows, levels, below - 1), -1,
-                    point, distances[last], buffer, stack, gaps, depth, below - 1,
+                    boxes, levels[below - 1], child, _n_children(rows, levels, below - 1),
+                    _NO_CHILD, point, distances[last], buffer, stack, gaps, depth, below - 1,
                 )  # fmt: skip
         came_from = group
     return visited

@@ -223,5 +223,6 @@ def split_components(indptr: LongVector, indices: IntVector, labels: IntVector) 
                     stack[depth] = j
                     depth += 1
         count += 1
-    labels[:] = fresh
+    for i in range(n):
+        labels[i] = fresh[i]
     return count

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partwise.graph._jit import inline, jit
+from partwise.graph._jit import helper, inline, jit
 from partwise.graph._leiden_graph import FloatVector, IntVector, LongVector
+from partwise.kernels._jit import ZERO
 
 __all__ = ["local_move", "node_order", "refine"]
 
@@ -19,7 +20,7 @@ __all__ = ["local_move", "node_order", "refine"]
 _TINY = 1e-12
 
 
-@jit
+@helper
 def _next_random(state: npt.NDArray[np.uint64]) -> Any:
     """Advance a splitmix64 generator."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -29,7 +30,7 @@ def _next_random(state: npt.NDArray[np.uint64]) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@jit
+@helper
 def _shuffle(values: npt.NDArray[Any], start: int, stop: int, state: Any) -> None:
     """Put values[start:stop] in random order."""
     for i in range(stop - 1, start, -1):
@@ -47,9 +48,9 @@ def node_order(n: int, block: int, state: npt.NDArray[np.uint64]) -> IntVector:
     """
     n_blocks = (n + block - 1) // block
     blocks = np.arange(n_blocks)
-    _shuffle(blocks, 0, n_blocks, state)
+    _shuffle(blocks, ZERO, n_blocks, state)
     order = np.empty(n, np.int32)
-    filled = 0
+    filled = ZERO
     for b in blocks:
         start = filled
         for i in range(int(b) * block, min(n, (int(b) + 1) * block)):
@@ -92,7 +93,7 @@ def _gather(
     return count
 
 
-@jit
+@helper
 def _occupancy(
     labels: IntVector, sizes: FloatVector
 ) -> tuple[FloatVector, IntVector, IntVector, int]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from partwise.graph._jit import jit
+from partwise.graph._jit import helper, jit
 from partwise.utils.threads import run_tasks
 
 __all__ = ["contains", "union_of_lists"]
@@ -25,7 +25,7 @@ Lists = npt.NDArray[np.int32]
 _ROWS = 2**15
 
 
-@jit
+@helper
 def contains(lists: Lists, row: int, value: int) -> bool:
     """Whether a row's list has a value."""
     found = False

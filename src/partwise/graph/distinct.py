@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partwise.graph._jit import jit
+from partwise.graph._jit import helper, jit
 
 __all__ = ["DistinctRows", "distinct_rows"]
 
@@ -42,7 +42,7 @@ class DistinctRows:
         return int(self.rows.shape[0])
 
 
-@jit
+@helper
 def _row_hash(bits: npt.NDArray[Any], values: npt.NDArray[Any], row: int) -> Any:
     """Mix the words of one row into 64 bits; -0.0 counts as 0.0."""
     h = np.uint64(0x9E3779B97F4A7C15)

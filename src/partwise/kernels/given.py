@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import inlined, jit
 from partwise.kernels._simd import LANE, fma, load, max0, splat, store
 from partwise.kernels.nnls import _active_set_row, _add_gram, _pivot_row, _transpose_in
 
@@ -25,7 +25,7 @@ __all__ = ["descend_given", "pivot_given"]
 _NEVER = -1e300
 
 
-@jit
+@inlined
 def _sweep_given(
     rows: Lanes, scaled: Array, b: Array, w: Array, free: Array, known: Array, k: int
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import ZERO, inlined, jit
 from partwise.kernels._simd import hsum, load, mul
 from partwise.kernels.nnls import descend
 from partwise.kernels.sparse import _gather, _scatter
@@ -82,7 +82,7 @@ def drop_hidden(
     return excess
 
 
-@jit
+@inlined
 def _products(
     lanes: Lanes,
     panels: int,
@@ -129,7 +129,7 @@ def _products(
         sums[j] += total
 
 
-@jit
+@inlined
 def _padded(
     w: Array, first: int, m: int, stride_w: int, k: int, stride: int, buffer: Array
 ) -> None:
@@ -140,7 +140,7 @@ def _padded(
             buffer[i * stride + t] = w[at + t]
 
 
-@jit
+@inlined
 def _largest(starts: Array, colptr: Array, first: int, last: int) -> tuple[int, int]:
     """Return the most rows and the most entries of blocks first..last."""
     height = 0
@@ -151,7 +151,7 @@ def _largest(starts: Array, colptr: Array, first: int, last: int) -> tuple[int, 
     return height, most
 
 
-@jit
+@inlined
 def _lengthen(
     gram: Array, factors: Array, first: int, w: Array, m: int, k: int, stride: int, b: Array
 ) -> None:
@@ -169,7 +169,7 @@ def _lengthen(
                     b[at + t] -= value * gram[u, t]
 
 
-@jit
+@inlined
 def _fill_block(
     lanes: Lanes,
     panels: int,
@@ -198,10 +198,10 @@ def _fill_block(
     _padded(b, first, m, stride_w, k, stride, buffer)
     _products(
         lanes, panels, colptr, rows, deficits, weighted, thin, stride, old,
-        0, colptr.shape[0] - 1, values, unused,
+        ZERO, colptr.shape[0] - 1, values, unused,
     )  # fmt: skip
     for panel in range(panels):
-        _gather(lanes, colptr, 0, rows, values, thin, stride, panel * width, buffer)
+        _gather(lanes, colptr, ZERO, rows, values, thin, stride, panel * width, buffer)
     if factors.shape[0] > 0:
         _lengthen(gram, factors, first, old, m, k, stride, buffer)
 
@@ -254,7 +254,7 @@ def solve_held(
         )  # fmt: skip
         descend(
             row_lanes, scaled, inverse, shift, sweeps,
-            buffer, w, 0, starts[block], m, k, stride, stride_w, out[block],
+            buffer, w, ZERO, starts[block], m, k, stride, stride_w, out[block],
         )  # fmt: skip
 
 
@@ -341,6 +341,6 @@ def scatter_fills(
         )  # fmt: skip
         for panel in range(panels):
             _scatter(
-                lanes, colptr[block], 0, here, values, old, 0, stride, panel * width,
+                lanes, colptr[block], ZERO, here, values, old, ZERO, stride, panel * width,
                 out, first, last,
             )  # fmt: skip

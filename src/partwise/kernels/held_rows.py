@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import inlined, jit
 from partwise.kernels.held import _largest
 from partwise.kernels.nnls import _solve_passive, pivot_row
 
@@ -23,7 +23,7 @@ _DEAD = 1e-10
 _WHOLE = 0.1
 
 
-@jit
+@inlined
 def _by_row(
     colptr: Array,
     rows: Array,
@@ -50,7 +50,7 @@ def _by_row(
             pointers[row] = at + 1
 
 
-@jit
+@inlined
 def _add_square(g: Array, h: Array, weight: float) -> None:
     """Add weight h h^T to the upper triangle of `g`."""
     for t in range(h.shape[0]):
@@ -60,7 +60,7 @@ def _add_square(g: Array, h: Array, weight: float) -> None:
                 g[t, u] += value * h[u]
 
 
-@jit
+@inlined
 def _row_gram(
     gram: Array,
     penalty: Array,
@@ -90,7 +90,9 @@ def _row_gram(
             if weight > 0.0:
                 _add_square(g, thin[j], weight)
     else:
-        g[:] = gram
+        for t in range(k):
+            for u in range(k):
+                g[t, u] = gram[t, u]
         for c in range(columns.shape[0]):
             _add_square(g, thin[columns[c]], -values[c])
     for t in range(k):
@@ -112,7 +114,7 @@ def _row_gram(
         g[t, t] += ridge[t]
 
 
-@jit
+@inlined
 def _least_squares(
     g: Array,
     ridge: Array,

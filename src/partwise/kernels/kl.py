@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import ZERO, inlined, jit
 from partwise.kernels._simd import LANE
 from partwise.kernels.kl_tiles import (
     FLOOR,
@@ -44,7 +44,7 @@ Lanes: TypeAlias = tuple[int, ...]
 __all__ = ["FLOOR", "TILE", "descend_row", "share_rows", "solve_rows"]
 
 
-@jit
+@inlined
 def _step(old: float, n: float, q: float, s: float, l2: float, safe: bool) -> float:
     """Return the new value of a coordinate with share n and curvature q."""
     pull = s + l2 * old
@@ -60,13 +60,13 @@ def _step(old: float, n: float, q: float, s: float, l2: float, safe: bool) -> fl
     return max(new, 0.0)
 
 
-@jit
+@inlined
 def descend_row(
     tile: Lanes, tiles: Array, count: int, width: int, x: Array, s: Array, l2: Array, k: int,
     sweeps: int, safe: bool, w: Array, expected: Array, inverse: Array, ratio: Array,
 ) -> None:  # fmt: skip
     """Do sweeps of coordinate descent on one row, keeping `expected` up to date between moves."""
-    moved, by = 0, 0.0
+    moved, by = ZERO, 0.0
     for _ in range(sweeps):
         for c in range(k):
             if by != 0.0:
@@ -79,7 +79,7 @@ def descend_row(
             w[c] = _step(old, n, q, s[c], l2[c], safe)
             moved, by = c, np.float64(w[c]) - old
     if by != 0.0:
-        move_and_shares(tile, tiles, count, width, moved, by, 0, x, expected, inverse, ratio)
+        move_and_shares(tile, tiles, count, width, moved, by, ZERO, x, expected, inverse, ratio)
 
 
 @jit

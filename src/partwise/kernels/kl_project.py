@@ -6,12 +6,12 @@ solved by block principal pivoting, with the step halved until the row's objecti
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import inlined, jit
 from partwise.kernels._simd import LANE, add, fma, hsum, load, mul, splat, store
 from partwise.kernels.kl import descend_row
 from partwise.kernels.kl_tiles import (
@@ -30,12 +30,13 @@ Lanes: TypeAlias = tuple[int, ...]
 __all__ = ["project_rows"]
 
 #: Sweeps before the first Newton step: cheaper than such steps while the row is far from its end.
-_SWEEPS = 10
+_SWEEPS = cast("int", np.int64(10))
+_SAFE = cast("bool", np.bool_(False))
 #: Halvings of a step, and the share of the promised decrease that it must bring.
 _HALVINGS, _ARMIJO = 20, 1e-4
 
 
-@jit
+@inlined
 def _curvature(
     tile: Lanes, tiles: Array, count: int, width: int, k: int, inverse: Array, ratio: Array,
     weighted: Array, n: Array, g: Array,
@@ -57,7 +58,7 @@ def _curvature(
             g[d, c] = g[c, d]
 
 
-@jit
+@inlined
 def _linear(s: Array, curve: Array, w: Array) -> float:
     """Return what the linear and the quadratic terms add to the objective of a row."""
     total = 0.0
@@ -66,7 +67,7 @@ def _linear(s: Array, curve: Array, w: Array) -> float:
     return total
 
 
-@jit
+@inlined
 def _newton(
     s: Array, curve: Array, n: Array, g: Array, row: Array, b: Array, active: Array,
     passive: Array, factor: Array, z: Array, v: Array,
@@ -94,7 +95,7 @@ def _newton(
     return max(promise, 0.0)
 
 
-@jit
+@inlined
 def _search(
     tile: Lanes, tiles: Array, count: int, width: int, x: Array, m: int, s: Array, curve: Array,
     row: Array, v: Array, f: float, needed: float, trial: Array, expected: Array, inverse: Array,
@@ -112,7 +113,8 @@ def _search(
         expect(tile, tiles, count, width, x, k, trial, expected, inverse, ratio)
         below = _linear(s, curve, trial) - log_likelihood(x, expected, m, mantissa, bits)
         if below <= f - step * needed:
-            row[:] = trial
+            for c in range(k):
+                row[c] = trial[c]
             return True, below
         step *= 0.5
     expect(tile, tiles, count, width, x, k, row, expected, inverse, ratio)
@@ -179,7 +181,20 @@ def project_rows(
             row[c] = total / (k * s[c]) if s[c] > 0 else 0.0
         expect(tile, tiles, count, width, x, k, row, expected, inverse, ratio)
         descend_row(
-            tile, tiles, count, width, x, s, curve, k, _SWEEPS, False, row, expected, inverse, ratio
+            tile,
+            tiles,
+            count,
+            width,
+            x,
+            s,
+            curve,
+            k,
+            _SWEEPS,
+            _SAFE,
+            row,
+            expected,
+            inverse,
+            ratio,
         )
         solved = False
         f = _linear(s, curve, row) - log_likelihood(x, expected, m, mantissa, bits)

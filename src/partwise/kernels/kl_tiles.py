@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import inlined
 from partwise.kernels._simd import (
     LANE,
     add,
@@ -48,7 +48,7 @@ TILE = (0,)
 FLOOR = 1e-10
 
 
-@jit
+@inlined
 def longest_row(indptr: Array, first: int, last: int) -> int:
     """Return the largest number of non-zeros of a row, rounded up to whole tiles."""
     longest = 1
@@ -57,7 +57,7 @@ def longest_row(indptr: Array, first: int, last: int) -> int:
     return (longest + LANE - 1) // LANE * LANE
 
 
-@jit
+@inlined
 def lay_out(
     tile: Lanes, indices: Array, start: int, m: int, thin: Array, stride: int, k: int, tiles: Array
 ) -> int:
@@ -72,7 +72,7 @@ def lay_out(
     return count
 
 
-@jit
+@inlined
 def fill_counts(data: Array, start: int, m: int, count: int, x: Array) -> None:
     """Copy the counts of a row and fill its last tile with zeros."""
     for q in range(m):
@@ -81,7 +81,7 @@ def fill_counts(data: Array, start: int, m: int, count: int, x: Array) -> None:
         x[q] = 0
 
 
-@jit
+@inlined
 def terms_of(
     i: int, k: int, stride: int, sums: Array, hidden: Array, l1: Array, l2: Array, scale: Array,
     s: Array, curve: Array,
@@ -94,7 +94,7 @@ def terms_of(
             s[c] = max(s[c] - hidden[i * stride + c], 0.0)
 
 
-@jit
+@inlined
 def expect(
     tile: Lanes, tiles: Array, count: int, width: int, x: Array, k: int, w: Array,
     expected: Array, inverse: Array, ratio: Array,
@@ -120,7 +120,7 @@ def expect(
         store(tile, ratio, t * LANE, mul(load(tile, x, t * LANE), r))
 
 
-@jit
+@inlined
 def shares(
     tile: Lanes, tiles: Array, count: int, width: int, c: int, inverse: Array, ratio: Array
 ) -> tuple[float, float]:
@@ -135,7 +135,7 @@ def shares(
     return np.float64(hsum(n)), np.float64(hsum(q))
 
 
-@jit
+@inlined
 def move_and_shares(
     tile: Lanes, tiles: Array, count: int, width: int, moved: int, by: float, c: int, x: Array,
     expected: Array, inverse: Array, ratio: Array,
@@ -162,7 +162,7 @@ def move_and_shares(
     return np.float64(hsum(n)), np.float64(hsum(q))
 
 
-@jit
+@inlined
 def log_likelihood(x: Array, expected: Array, m: int, mantissa: Array, bits: Array) -> float:
     """Return sum x log(expected); `bits` are those of `mantissa`, 32 of them.
 

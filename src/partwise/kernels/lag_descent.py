@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import inlined, jit
 from partwise.kernels._simd import fma, load, splat, store
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -27,7 +27,7 @@ __all__ = ["descend_activations", "descend_motifs"]
 _LEAST = 1e-2
 
 
-@jit
+@inlined
 def _common(partial: Array, start: int, end: int, t: int, s: int, j: int, q: int) -> float:
     """Return the inner product of motif j begun at t and motif q begun at s, over start..end."""
     n_lags = partial.shape[0]
@@ -41,7 +41,7 @@ def _common(partial: Array, start: int, end: int, t: int, s: int, j: int, q: int
     return float(found)
 
 
-@jit
+@inlined
 def _add_near_ends(
     partial: Array, start: int, end: int, t: int, j: int, step: float, gradient: Array
 ) -> None:

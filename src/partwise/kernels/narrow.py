@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import ZERO, inlined, jit
 from partwise.kernels._simd import LANE, fma, hsum, load, splat, store
 from partwise.kernels.nnls import _add_gram, _sweep, pivot
 
@@ -21,7 +21,7 @@ Lanes: TypeAlias = tuple[int, ...]
 __all__ = ["multiply_rows", "solve_rows"]
 
 
-@jit
+@inlined
 def _columns(x: Array, first: int, m: int, height: int, out: Array) -> None:
     """Write rows first..first+m of `x` to `out`, column by column, zeros below."""
     p = x.shape[1]
@@ -33,7 +33,7 @@ def _columns(x: Array, first: int, m: int, height: int, out: Array) -> None:
             out[j * height + i] = 0
 
 
-@jit
+@inlined
 def _add_cross(rows: Lanes, x: Array, w: Array, p: int, k: int, out: Array) -> None:
     """Add x w^T, p x k, to the flat float64 `out`."""
     height = LANE * len(rows)
@@ -105,7 +105,7 @@ def solve_rows(
                     for j in range(p):
                         value += np.float64(x[start + i, j]) * np.float64(programs[j * k + t])
                     b64[i * k + t] = value
-            total64, failed = pivot(g, shift64, b64, w, 0, start, m, k, k)
+            total64, failed = pivot(g, shift64, b64, w, ZERO, start, m, k, k)
             fit += total64
             unsolved += failed
             for t in range(k):

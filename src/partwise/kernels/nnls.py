@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import inlined, jit
 from partwise.kernels._simd import LANE, add, fma, hsum, load, max0, splat, store
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -31,7 +31,7 @@ __all__ = ["ROW_LANES", "descend", "dot64", "gram", "pivot", "pivot_row"]
 ROW_LANES = (0, 0, 0, 0)
 
 
-@jit
+@inlined
 def _transpose_in(
     source: Array,
     first: int,
@@ -52,7 +52,7 @@ def _transpose_in(
             out[at + i] = 0
 
 
-@jit
+@inlined
 def _sweep(rows: Lanes, scaled: Array, b: Array, w: Array, k: int) -> None:
     """Do one sweep over the coordinates of all rows in `w`."""
     height = LANE * len(rows)
@@ -69,7 +69,7 @@ def _sweep(rows: Lanes, scaled: Array, b: Array, w: Array, k: int) -> None:
         store(rows, w, t * height, max0(add(x, y)))
 
 
-@jit
+@inlined
 def _add_gram(rows: Lanes, w: Array, k: int, out: Array) -> None:
     """Add the upper triangle of w w^T (k x k) to the float64 `out`."""
     height = LANE * len(rows)
@@ -132,7 +132,7 @@ def gram(rows: Lanes, w: Array, first: int, count: int, k: int, stride: int, out
         _add_gram(rows, wt, k, out)
 
 
-@jit
+@inlined
 def _solve_passive(g: Array, b: Array, passive: Array, size: int, factor: Array, z: Array) -> None:
     """Solve G z = b on the `size` passive coordinates by Cholesky's factorization."""
     for a in range(size):
@@ -156,7 +156,7 @@ def _solve_passive(g: Array, b: Array, passive: Array, size: int, factor: Array,
         z[a] = total / factor[a, a]
 
 
-@jit
+@inlined
 def _pivot_row(
     g: Array,
     b: Array,
@@ -213,7 +213,7 @@ def _pivot_row(
     return False
 
 
-@jit
+@inlined
 def _active_set_row(
     g: Array,
     b: Array,
@@ -271,7 +271,7 @@ def _active_set_row(
     return False
 
 
-@jit
+@inlined
 def pivot_row(
     g: Array,
     b: Array,

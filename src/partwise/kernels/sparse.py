@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import ZERO, inlined, jit
 from partwise.kernels._simd import add, fma, load, mul, splat, store
 from partwise.kernels.nnls import descend, gram, pivot
 
@@ -69,7 +69,7 @@ def block_csc(
                 position[j] = t + 1
 
 
-@jit
+@inlined
 def _gather(
     lanes: Lanes,
     colptr: Array,
@@ -104,7 +104,7 @@ def _gather(
                 q += 1
 
 
-@jit
+@inlined
 def _scatter(
     lanes: Lanes,
     colptr: Array,
@@ -203,10 +203,10 @@ def solve_blocks(
             _gather(lanes, colptr[b], bases[b], rows, values, thin, stride, panel * width, buffer)
         descend(
             row_lanes, scaled, inverse, shift, sweeps,
-            buffer, w, 0, starts[b], m, k, stride, stride, out[b],
+            buffer, w, ZERO, starts[b], m, k, stride, stride, out[b],
         )  # fmt: skip
         if exact:
-            total, failed = pivot(g, shift64, buffer, w, 0, starts[b], m, stride, stride)
+            total, failed = pivot(g, shift64, buffer, w, ZERO, starts[b], m, stride, stride)
             fit += total
             unsolved += failed
             out[b] = 0

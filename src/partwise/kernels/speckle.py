@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from partwise.kernels._jit import jit
+from partwise.kernels._jit import inlined, jit
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -22,7 +22,7 @@ __all__ = ["hidden_columns"]
 _CHUNK = 256
 
 
-@jit
+@inlined
 def _mix64(x: Any) -> Any:
     """Return a 64-bit number in which every bit depends on all bits of `x`."""
     x = np.uint64(x)
@@ -31,7 +31,7 @@ def _mix64(x: Any) -> Any:
     return np.uint64(x ^ (x >> np.uint64(31)))
 
 
-@jit
+@inlined
 def _hash_columns(first: int, count: int, one: Any, two: Any, out: Array) -> None:
     """Write the numbers of columns first..first+count of a row with keys `one`, `two`."""
     for i in range(count):
@@ -69,7 +69,8 @@ def hidden_columns(
         if count + p > room:
             room = 2 * room + p
             grown = np.empty(room, np.int32)
-            grown[:count] = columns[:count]
+            for c in range(count):
+                grown[c] = columns[c]
             columns = grown
         for j in range(0, p, _CHUNK):
             m = min(_CHUNK, p - j)
