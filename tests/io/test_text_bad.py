@@ -71,6 +71,17 @@ def test_the_first_five_places_are_listed(tmp_path):
     )
 
 
+def test_columns_of_text_are_named(tmp_path):
+    rows = "F1,9,T,low,x\n" * 5
+    said = failure(tmp_path, HEADER + rows)
+    assert said.startswith("row 2, column 'A': the columns 'A', 'B' hold text, such as 'low', and")
+    assert "--id-columns" in said
+    said = failure(tmp_path, HEADER + rows.replace("low", "1"))
+    assert said.startswith("row 2, column 'B': the column holds text, such as 'x', and cannot")
+    said = failure(tmp_path, HEADER + "F1,9,T,low,x\nF1,9,T,2,NA\n" * 5)
+    assert "is not a number" in said
+
+
 def test_lines_are_counted_over_blank_lines_and_quoted_line_ends(tmp_path):
     text = "\n" + HEADER + '\nF,1,"T\nT",1,2\n\nF,2,T,1,x\n'
     assert failure(tmp_path, text).startswith("row 7, column 'B': 'x' is not a number")

@@ -26,6 +26,7 @@ from partwise.workflows import (
 from partwise.workflows.clustering.options import ClusterOptions
 from partwise.workflows.clustering.plan import estimate_memory, estimate_seconds, memory_for_values
 from partwise.workflows.plan import Shape, parse_bytes, shape_of
+from partwise.workflows.tuning.plan import memory_for_values as tune_memory
 
 N, P = 37, 3
 FRAME = pd.DataFrame(
@@ -243,11 +244,6 @@ def test_on_the_command_line(partwise, small_table, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_plan_is_made_of_new_cells():
-    with pytest.raises(UsageError, match="no plan for --model"):
-        plan_cluster("x.csv", options=ClusterOptions(model="old"))
-
-
 def test_neighborhoods(tmp_path):
     cells = simulate_tissue(600, n_fovs=3).cells
     cells.to_csv(tmp_path / "cells.csv", index=False)
@@ -261,17 +257,39 @@ def test_neighborhoods(tmp_path):
         plan_neighborhoods(tmp_path / "cells.csv", options=NeighborhoodsOptions(type_column="kind"))
 
 
-def test_tuning(small_table, tmp_path):
-    settings = {"n_components": (3,), "n_neighbors": (10,), "resolutions": (0.1, 0.5)}
-    options = TuneOptions(output_dir=tmp_path / "results", n_replicates=2, **settings)
-    plan = plan_tune(small_table, options=options)
+def test_neighborhoods_keep_within_memory(tmp_path):
+    simulate_tissue(600, n_fovs=3).cells.to_csv(tmp_path / "cells.csv", index=False)
+    folder = tmp_path / "results"
+    options = NeighborhoodsOptions(output_dir=folder, memory="200MB")
+    for job in (plan_neighborhoods, neighborhoods):
+        with pytest.raises(ResourceError, match=r"was not started.*same --radius"):
+            job(tmp_path / "cells.csv", options=options)
+    assert not folder.exists()
+    enough = dataclasses.replace(options, memory="2GB")
+    plain = dataclasses.replace(options, memory=None, output_dir=tmp_path / "plain")
+    within, without = (neighborhoods(tmp_path / "cells.csv", options=o) for o in (enough, plain))
+    assert within.outputs["table"].read_bytes() == without.outputs["table"].read_bytes()
+    with pytest.raises(UsageError, match="such as 4GB"):
+        neighborhoods(tmp_path / "cells.csv", memory="much")
+
+
+def test_tuning_keeps_within_memory(small_table, tmp_path, monkeypatch):
+    wide = shape(1_000_000, 100)  # 400 MB of values
+    monkeypatch.setattr("partwise.workflows.tuning.plan.shape_of", lambda *a: wide)
+    whole = plan_tune("t.csv", options=TuneOptions(memory="100GB")).peak_memory_bytes
+    assert tune_memory("t.csv", TuneOptions(memory=f"{whole}")) == wide.values
+    assert tune_memory("t.csv", TuneOptions(memory=f"{whole - 1}")) == 0
+    streamed = plan_tune("t.csv", options=TuneOptions(memory=f"{whole - 1}"))
+    assert streamed.peak_memory_bytes < whole
+    assert any("read from disk" in note for note in streamed.notes)
+    limit = f"{streamed.peak_memory_bytes - 1}"
+    for job in (tune_memory, tune):
+        with pytest.raises(ResourceError, match="200,000 cells and their graph") as caught:
+            job("t.csv", options=TuneOptions(memory=limit, output_dir=tmp_path / "results"))
     assert not (tmp_path / "results").exists()
-    assert plan.notes[0] == "2 settings on 600 cells"
-    tune(small_table, options=options)
-    assert set(plan.files) == {path.name for path in (tmp_path / "results").iterdir()}
-    more = dataclasses.replace(options, n_neighbors=(10, 30))
-    assert plan_tune(small_table, options=more).total_seconds > plan.total_seconds
-    assert plan_tune(small_table, options=more).peak_memory_bytes > plan.peak_memory_bytes
+    words = str(caught.value).split()
+    fewer = int(words[words.index("--n-cells") + 1])
+    assert tune_memory("t.csv", TuneOptions(memory=limit, n_cells=fewer)) == 0
 
 
 @pytest.mark.parametrize("command", [["tune"], ["cluster", "--tune"], ["neighborhoods"]])

@@ -22,6 +22,7 @@ from partwise.workflows.cells import open_either
 from partwise.workflows.cells_options import CellOptions
 from partwise.workflows.clustering.options import ClusterOptions
 from partwise.workflows.options import command_line, specs
+from partwise.workflows.tuning import job as tuning_job
 from partwise.workflows.tuning.sample import sample_cells
 from partwise.workflows.tuning.tree import TREE_COLUMNS, cluster_tree
 from partwise.workflows.tuning.types import TuneGrid
@@ -179,12 +180,18 @@ def test_after_an_end_in_the_middle_the_same_bytes(run, table, tmp_path, monkeyp
         Checkpoint, "put", lambda self, key, a: (put(self, key, a), later.append(key))
     )
     # the rest with other threads and chunks, and from disk
-    monkeypatch.setitem(open_either.__kwdefaults__, "memory_limit", 0)
-    with open_either(table, TuneOptions()) as opened:
-        assert not opened.in_memory
+    monkeypatch.setattr(tuning_job, "memory_for_values", lambda *_: 0)
+    opened = []
+
+    def opening(*arguments, **named):
+        opened.append(open_either(*arguments, **named))
+        return opened[-1]
+
+    monkeypatch.setattr(tuning_job, "open_either", opening)
     again = tune(
         table, **SMALL, n_cells=400, output_dir=tmp_path, resume=True, threads=3, chunksize=50
     )
+    assert [table.in_memory for table in opened] == [False]
     assert later
     assert not set(units) & set(later), "what was kept is not done again"
     for kind in (*TABLES, "text", "figure_grid_png"):
@@ -377,7 +384,7 @@ class TestOptions:
             "n_cells": 10, "batch": "patient", "n_components": (3, 4), "n_neighbors": (7,),
             "resolutions": (0.05, 2.0), "n_replicates": 3, "min_cluster_size": "1%",
             "output_dir": "my results", "figure": ("png", "svg"), "seed": 1, "threads": 2,
-            "chunksize": 10, "resume": True, "neighborhood": "knn", "nearest": 9,
+            "chunksize": 10, "resume": True, "neighborhood": "knn", "nearest": 9, "memory": "4GB",
         }  # fmt: skip
         own = {s.name for s in specs(TuneOptions)} - {s.name for s in specs(CellOptions)}
         assert own <= set(changed), "every option has a changed value here"

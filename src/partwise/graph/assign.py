@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,13 @@ from partwise.utils.threads import resolve_threads, run_tasks, single_thread_bla
 __all__ = ["Assignment", "assign_labels", "nearest_rows"]
 
 FloatArray = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 Found = tuple[npt.NDArray[np.int64], FloatArray]
+Search = Callable[[FloatArray, int], Found]
 
 #: With more axes a search tree looks at most of its points anyway: compare with all of them.
 _MOST_AXES_OF_A_TREE = 12
-#: Queries per task; products of all with all need room.
+#: Rows per task; products of all with all need room.
 _ROWS, _ROWS_OF_PRODUCTS = 8192, 128
 #: Distances below this share of the spread of the known rows count as equal to it, so that a row
 #: that is known already decides alone.
@@ -101,29 +104,32 @@ def assign_labels(
     >>> found.labels.tolist()
     [0, 1, -1]
     """
-    points, known = _rows(X, "new"), _rows(reference, "known")
+    points, known = _rows(X, "new"), np.asarray(_rows(reference, "known"), np.float64)
     names = np.asarray(labels)
     if names.shape != (len(known),) or names.dtype.kind not in "iu" or names.min(initial=0) < 0:
         raise UsageError("labels must be whole numbers of 0 or more, one per known row")
     stands_for = np.ones(len(known)) if weights is None else np.asarray(weights, np.float64)
     if stands_for.shape != names.shape or not (stands_for > 0).all():
         raise UsageError("weights must be positive numbers, one per known row")
+    k = min(n_neighbors, len(known))
+    search, rows = _searching(points, known, k)
+    floor = _CLOSEST * _spread(known)
     result = Assignment(
         np.full(len(points), -1, np.int32),
         np.full(len(points), np.nan),
         np.full(len(points), np.nan),
     )
-    used = np.flatnonzero(points.any(axis=1))
-    near, distances = nearest_rows(
-        points[used], known, n_neighbors=min(n_neighbors, len(known)), n_threads=n_threads
-    )
-    floor = _CLOSEST * _spread(known)
-    votes = stands_for[near] / np.maximum(distances, floor)
-    for first in range(0, len(used), _ROWS):
-        part = slice(first, first + _ROWS)
-        chosen, share = _winners(names[near[part]], votes[part])
-        result.labels[used[part]], result.confidence[used[part]] = chosen, share
-    result.distance[used] = distances.mean(axis=1)
+
+    # block by block, so that the lists of neighbours of all rows are never there together
+    def task(first: int) -> None:
+        block = np.asarray(points[first : first + rows], np.float64)
+        used = np.flatnonzero(block.any(axis=1))
+        near, distances = search(block[used], k)
+        chosen, share = _winners(names[near], stands_for[near] / np.maximum(distances, floor))
+        result.labels[first + used], result.confidence[first + used] = chosen, share
+        result.distance[first + used] = distances.mean(axis=1)
+
+    _in_blocks(task, len(points), rows, n_threads)
     return result
 
 
@@ -164,37 +170,46 @@ def nearest_rows(
     >>> nearest_rows([[2.0]], [[0.0], [1.0], [5.0]], n_neighbors=2)[0].tolist()
     [[1, 0]]
     """
-    points, known = _rows(X, "new"), _rows(reference, "known")
+    points, known = _rows(X, "new"), np.asarray(_rows(reference, "known"), np.float64)
+    search, rows = _searching(points, known, n_neighbors)
+    indices = np.empty((len(points), n_neighbors), np.int64)
+    distances = np.empty((len(points), n_neighbors))
+
+    def task(first: int) -> None:
+        part = slice(first, first + rows)
+        block = np.asarray(points[part], np.float64)
+        indices[part], distances[part] = search(block, n_neighbors)
+
+    _in_blocks(task, len(points), rows, n_threads)
+    return indices, distances
+
+
+def _searching(points: Floats, known: FloatArray, n_neighbors: int) -> tuple[Search, int]:
+    """Return what finds the nearest known rows of a block of rows, and how many to give it."""
     if not len(known):
         raise DataError("there are no known rows to compare with")
     if points.shape[1] != known.shape[1]:
         raise UsageError(f"new rows have {points.shape[1]} columns, known {known.shape[1]}")
     if not 1 <= n_neighbors <= len(known):
         raise UsageError(f"n_neighbors must be from 1 to {len(known)}, not {n_neighbors}")
-    indices = np.empty((len(points), n_neighbors), np.int64)
-    distances = np.empty((len(points), n_neighbors))
-    if known.shape[1] <= _MOST_AXES_OF_A_TREE:
-        from scipy.spatial import cKDTree
+    if known.shape[1] > _MOST_AXES_OF_A_TREE:
+        return partial(_by_products, known, np.square(known).sum(axis=1)), _ROWS_OF_PRODUCTS
+    from scipy.spatial import cKDTree
 
-        tree = cKDTree(known)
-        search, rows = partial(_by_tree, tree), _ROWS
-    else:
-        search, rows = partial(_by_products, known, np.square(known).sum(axis=1)), _ROWS_OF_PRODUCTS
+    return partial(_by_tree, cKDTree(known)), _ROWS
 
-    def task(first: int) -> None:
-        part = slice(first, first + rows)
-        indices[part], distances[part] = search(points[part], n_neighbors)
 
-    tasks: list[Callable[[], None]] = [
-        partial(task, first) for first in range(0, len(points), rows)
-    ]
+def _in_blocks(task: Callable[[int], None], n: int, rows: int, n_threads: int | None) -> None:
+    tasks: list[Callable[[], None]] = [partial(task, first) for first in range(0, n, rows)]
     with single_thread_blas():
         run_tasks(resolve_threads(n_threads), tasks)
-    return indices, distances
 
 
-def _rows(values: npt.ArrayLike, what: str) -> FloatArray:
-    rows = np.ascontiguousarray(values, dtype=np.float64)
+def _rows(values: npt.ArrayLike, what: str) -> Floats:
+    """Return a table of finite numbers, in single precision if it is given so: no copy is made."""
+    rows = np.asarray(values)
+    if rows.dtype not in (np.float32, np.float64):
+        rows = rows.astype(np.float64)
     if rows.ndim != 2:
         raise UsageError(f"{what} rows must be a table; got shape {rows.shape}")
     if not np.isfinite(rows).all():

@@ -14,12 +14,13 @@ import numpy as np
 
 from partwise.exceptions import DataError
 from partwise.io.checks import MAX_PLACES, describe_value
-from partwise.io.columns import Columns
+from partwise.io.columns import Columns, shown
 from partwise.io.sniff import Dialect, decimal_comma, open_bytes, open_records
 
 __all__ = ["Fault", "faults", "lines_of_rows", "raise_faults", "undecodable"]
 
 _LARGEST = float(np.finfo(np.float32).max)
+_NO_NUMBER = "is not a number"
 _MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "-", "?", "."}
 
 
@@ -87,7 +88,7 @@ def cell_problem(cell: str, decimal: str = ".") -> str | None:
     if value is None:
         if decimal_comma(text):
             return f"{cell!r} has a decimal comma, but other numbers have a decimal point"
-        return f"{cell!r} is not a number; correct it, or choose the feature columns by pattern"
+        return f"{cell!r} {_NO_NUMBER}; correct it, or choose the feature columns by pattern"
     if math.isinf(value):
         return f"{cell!r} is infinite"
     if abs(value) > _LARGEST:
@@ -163,6 +164,17 @@ def undecodable(path: Path, dialect: Dialect) -> tuple[int, int]:
 def raise_faults(path: Path, found: list[Fault]) -> NoReturn:
     """Raise the error for the first fault; it lists the others."""
     first, *others = found
+    names = _of_text(found)
+    if names:
+        held = "the column holds" if len(names) == 1 else f"the columns {shown(names)} hold"
+        raise DataError(
+            f"{held} text, such as {_short(first.text)}, and cannot be features: keep what "
+            "describes rows beside the identifiers (--id-columns, id_columns=...), or choose the "
+            "features (--features, features=...)",
+            path=path,
+            row=first.line,
+            column=first.column,
+        )
     text = f"{first.problem} (rows are lines of the file; the header is line 1)"
     if others:
         listed = "; ".join(
@@ -173,6 +185,14 @@ def raise_faults(path: Path, found: list[Fault]) -> NoReturn:
         more = " (the search stopped there)" if len(found) >= MAX_PLACES else ""
         text += f". Also: {listed}{more}"
     raise DataError(text, path=path, row=first.line, column=first.column)
+
+
+def _of_text(found: list[Fault]) -> list[str]:
+    """Return the columns that are to blame if nothing but words in them was found to be wrong."""
+    names = [fault.column for fault in found if fault.column and _NO_NUMBER in fault.problem]
+    columns = list(dict.fromkeys(names))
+    often = all(names.count(name) > 1 for name in columns)
+    return columns if len(names) == len(found) >= MAX_PLACES and often else []
 
 
 def _short(text: str) -> str:

@@ -29,6 +29,7 @@ _MAGIC = {
     b"%%MatrixMarket": "mtx",
 }
 _REFUSED = {
+    b"%PDF": "this is a PDF document, not a table; save the table it shows as CSV",
     b"\xd0\xcf\x11\xe0": "this is an old Excel workbook; save the sheet as CSV",
     b"\xfd7zXZ\x00": "the file is compressed by xz; unpack it, or use gzip or zstd",
     b"MATLAB": "this is a MATLAB file; save the table as CSV, or the matrix as npy",

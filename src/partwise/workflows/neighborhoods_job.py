@@ -21,6 +21,7 @@ from partwise.workflows.cells_read import Cells, read_cells
 from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.neighborhoods_options import NeighborhoodsOptions
+from partwise.workflows.neighborhoods_plan import check_memory
 from partwise.workflows.neighborhoods_report import build_report
 from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
@@ -163,6 +164,7 @@ def neighborhoods(
     options = resolved(NeighborhoodsOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise neighborhoods", os.fspath(input), options)
+    check_memory(input, options)  # refused before the work, not in the midst of it
     record = RunRecord(command, n_threads=n_threads)
     clock = Clock(progress or silent(), record)
     with open_run_folder(options.output_dir) as folder:

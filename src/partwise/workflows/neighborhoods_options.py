@@ -10,6 +10,7 @@ from partwise.workflows.cells_options import CellOptions
 from partwise.workflows.options import check_choice, check_whole, option
 from partwise.workflows.shared_options import (
     formats_option,
+    memory_option,
     output_dir_option,
     threads_option,
 )
@@ -35,6 +36,8 @@ class NeighborhoodsOptions(CellOptions):
         Formats of the table; CSV is always written, the others beside it.
     threads
         Threads; None means the CPUs this process may use. Results do not depend on it.
+    memory
+        Memory that the run may take, such as "4GB"; None means what it needs.
     """
 
     metadata: tuple[str, ...] = option(
@@ -48,6 +51,7 @@ class NeighborhoodsOptions(CellOptions):
     output_dir: str | os.PathLike[str] = output_dir_option("neighborhoods")
     formats: tuple[str, ...] = formats_option("the table", FORMATS)
     threads: int | None = threads_option()
+    memory: str | None = memory_option(streams=False)
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for values that cannot be used."""

@@ -6,18 +6,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from partwise.exceptions import UsageError
+from partwise.exceptions import ResourceError, UsageError
 from partwise.io.columns import choose_columns, match_features
+from partwise.io.opening import MEMORY_LIMIT
 from partwise.io.peek import peek
 from partwise.io.size import size_of
 from partwise.utils.memory import available_memory_bytes
 from partwise.workflows.cells import is_cells
 
-__all__ = ["Plan", "Shape", "bytes_text", "parse_bytes", "seconds_text", "shape_of"]
+__all__ = [
+    "Plan",
+    "Shape",
+    "bytes_text",
+    "granted_values",
+    "parse_bytes",
+    "refusal",
+    "seconds_text",
+    "shape_of",
+]
+
+#: Bytes of the whole process at the peak of each stage.
+Memory = dict[str, int]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -60,6 +74,11 @@ class Shape:
     def n_features(self) -> int:
         """Number of columns to work on."""
         return len(self.features)
+
+    @property
+    def values(self) -> int:
+        """Bytes of the values, in single precision."""
+        return 4 * self.n_rows * self.n_features
 
     @property
     def text(self) -> str:
@@ -170,6 +189,78 @@ def parse_bytes(text: str) -> int:
     return round(float(match[1]) * (_BINARY[unit] if match[3] else _UNITS[unit]))
 
 
+def granted_values(
+    shape: Shape,
+    limit: str | None,
+    *,
+    estimate: Callable[[bool], Memory],
+    refused: Callable[[Memory, int], str],
+) -> int:
+    """Return how many bytes of values a run may hold in memory so that its limit suffices.
+
+    All of them if they fit; none, so that they are read from disk in each pass, if only that does.
+    Neighbourhoods that are counted first are held in any case. Without a limit it is what
+    `open_table` holds by itself.
+
+    Parameters
+    ----------
+    shape
+        The table.
+    limit
+        Memory that the run may take, such as "4GB".
+    estimate
+        Gives the bytes at the peak of each stage, for values that are streamed or held.
+    refused
+        Says what does not fit and what helps, given the estimate and the limit.
+
+    Raises
+    ------
+    UsageError
+        If the limit is no size.
+    ResourceError
+        If the run would need more.
+    """
+    if limit is None:
+        return shape.values if shape.cells else MEMORY_LIMIT
+    most = parse_bytes(limit)
+    whole = estimate(False)
+    if max(whole.values()) <= most:
+        return shape.values
+    ways = [whole] if shape.cells else [whole, estimate(True)]
+    least = min(ways, key=lambda memory: max(memory.values()))
+    if max(least.values()) > most:
+        raise ResourceError(refused(least, most))
+    return 0
+
+
+def refusal(
+    path: Path, memory: Memory, limit: int, *, reasons: Mapping[str, str], helps: Sequence[str]
+) -> str:
+    """Return why a run is not started: what would take the memory, and what helps.
+
+    Parameters
+    ----------
+    path
+        The table.
+    memory
+        The estimate.
+    limit
+        What the run may take, in bytes.
+    reasons
+        Stage -> what takes most in it.
+    helps
+        Changes with which it would fit, beside a higher limit.
+    """
+    stage = max(memory, key=lambda name: memory[name])
+    peak = memory[stage]
+    ways = [f"--memory {bytes_text(round(peak * 1.05)).replace(' ', '')}", *helps]
+    return (
+        f"{path}: the run is estimated to take {bytes_text(peak)}, more than the "
+        f"{bytes_text(limit)} of --memory, and was not started. Most is taken in the stage "
+        f"{stage!r} by {reasons.get(stage, 'what it holds')}. What helps: {'; or '.join(ways)}"
+    )
+
+
 def bytes_text(n: int) -> str:
     """Return a number of bytes as text.
 
@@ -229,6 +320,7 @@ def shape_of(path: Path, options: Any) -> Shape:
             id_columns=options.id_columns or None,
             features=patterns,
             metadata=metadata,
+            coordinates=getattr(options, "coordinates", ()) or None,
         )
         names, n_ids = columns.feature_names, len(columns.ids)
     else:

@@ -89,14 +89,15 @@ def threads_option() -> Any:
     )
 
 
-def memory_option() -> Any:
-    """Declare how much memory the process may take."""
+def memory_option(*, streams: bool = True) -> Any:
+    """Declare how much memory the process may take; `streams`: values may be read from disk."""
+    way = "values that do not fit are read from disk; " if streams else ""
     return option(
         None,
         "--memory",
         kind=str,
-        help="Memory that the run may take, such as 4GB: values that do not fit are read from "
-        "disk; a run that would need more is refused before it starts.",
+        help=f"Memory that the run may take, such as 4GB: {way}a run that would need more is "
+        "refused before it starts.",
         section=_RUN,
         matters="run",
         shown_default="what it needs",

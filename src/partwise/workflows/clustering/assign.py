@@ -12,33 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from partwise.exceptions import DataError, UsageError
+from partwise.exceptions import DataError
 from partwise.factorize.projection import Coverage, restrict
-from partwise.graph.assign import assign_labels
-from partwise.io import load_model
 from partwise.io.peek import peek
 from partwise.prepare.recipe import PreparedSource, Recipe
 from partwise.report import RunRecord, write_report
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.cells import resolved_of, with_types
-from partwise.workflows.cells_options import CellOptions
+from partwise.workflows.checkpoint import Checkpoint, open_checkpoint
 from partwise.workflows.clock import Clock
 from partwise.workflows.clustering.assign_files import write_assigned
+from partwise.workflows.clustering.assign_input import Known, known_niches, table_options
+from partwise.workflows.clustering.assign_plan import memory_to_assign
 from partwise.workflows.clustering.assign_report import build_report
 from partwise.workflows.clustering.assign_result import Assigned, AssignResult, assigned_numbers
+from partwise.workflows.clustering.assign_stages import place_cells, project_cells
 from partwise.workflows.clustering.compare import compare_niches, wanted_design
-from partwise.workflows.clustering.niches import (
-    COUNTING,
-    Niches,
-    niche_space,
-    read_niches,
-    unexplained_of,
-)
 from partwise.workflows.clustering.prepare import prepare_cells
 from partwise.workflows.clustering.tissue import check_maps
 from partwise.workflows.finish import finish, warn_of
-from partwise.workflows.options import command_line, once, specs
+from partwise.workflows.options import command_line, once
 from partwise.workflows.outputs import RunFolder, open_run_folder
 
 if TYPE_CHECKING:
@@ -47,20 +41,10 @@ if TYPE_CHECKING:
     from partwise.io import Table
     from partwise.workflows.clustering.options import ClusterOptions
 
-__all__ = ["assign", "effective_options", "find_model"]
+__all__ = ["assign"]
 
-#: Options that mean something for new cells; all others say how niches are found.
-_OWN = (
-    *("model", "min_coverage", "allow", "compare", "by", "maps", "map_fovs", "id_columns"),
-    *("features", "output_dir", "formats", "threads", "chunksize", "seed"),
-    *("coordinates", "type_column", "fov_column"),
-)
-#: Those of them that are as in the run that made the model, unless they are given.
-_KEPT = ("id_columns", "features", "coordinates", "type_column", "fov_column")
-#: Options of that run which concern its own cells alone.
-_OF_THE_FIT = ("subsample", "subsample_fraction")
-#: With more features all columns are read, and matched by name then.
-_MOST_BY_NAME = 500
+#: Name of the job in the state that is kept.
+_JOB = "assign"
 #: More cells than this share that are unlike the known ones are worth a warning.
 _MANY_UNSEEN = 0.05
 
@@ -100,24 +84,31 @@ def assign(
     ResourceError
         If memory, disk or permissions do not suffice.
     """
-    path = find_model(options.model or "")
+    known = known_niches(options)
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise cluster", os.fspath(input), options)
+    used = table_options(input, known, options)
+    granted = memory_to_assign(input, used, known)  # refused before the work
     record = RunRecord(command, seed=options.seed, n_threads=n_threads)
     clock = Clock(progress or silent(), record)
     with open_run_folder(options.output_dir) as folder:
-        for file in (os.fspath(path), os.fspath(input)):
+        for file in (os.fspath(known.path), os.fspath(input)):
             record.add_input(file)
-        with clock.stage("read"):
-            model = load_model(path)
-            niches = read_niches(model, path)
-            used = effective_options(options, niches)
-            table = _open(input, used, options, model, folder, clock)
-        with table:
-            found = _find(table, used, model, niches, clock)
-            outputs = _write(found, folder, clock, command)
+        with open_checkpoint(
+            folder.folder,
+            _JOB,
+            options=options,
+            record=record,
+            resume=options.resume,
+            progress=clock.progress,
+        ) as kept:
+            with clock.stage("read"):
+                table = _open(input, used, known, folder, clock, granted)
+            with table:
+                found = _find(table, known, clock, kept)
+                outputs = _write(found, folder, clock, command)
     return AssignResult(
-        model=path,
+        model=known.path,
         input=Path(input),
         labels=found.labels,
         confidence=found.confidence,
@@ -133,107 +124,35 @@ def assign(
     )
 
 
-def find_model(path: str | os.PathLike[str]) -> Path:
-    """Return the model file that a path names: the file itself, or the one in a folder.
-
-    Raises
-    ------
-    DataError
-        If there is none, or more than one in the folder.
-    """
-    place = Path(path)
-    if not place.is_dir():
-        if not place.exists():
-            raise DataError("--model: there is no such file or folder", path=place)
-        return place
-    models = sorted(place.glob("*_nmf_model.npz"))
-    if len(models) == 1:
-        return models[0]
-    if not models:
-        raise DataError(
-            "--model: there is no model (*_nmf_model.npz) in this folder; name the folder that "
-            "`partwise cluster` wrote, or the file itself",
-            path=place,
-        )
-    names = ", ".join(model.name for model in models[:6])
-    raise DataError(
-        f"--model: there are {len(models)} models in this folder, name one of them: {names}",
-        path=place,
-    )
-
-
-def effective_options(options: ClusterOptions, niches: Niches) -> ClusterOptions:
-    """Return the options, with those of the preparation as the model has them.
-
-    Raises
-    ------
-    UsageError
-        If an option is given that says how niches are found: those of the model are known.
-    """
-    settings = {spec.name: spec for spec in specs(type(options))}
-    own = _OWN if niches.counted else (*_OWN, *COUNTING)
-    given = [
-        spec.flags[-1]
-        for name, spec in settings.items()
-        if name not in own and spec.matters != "once" and getattr(options, name) != spec.default
-    ]
-    if given:
-        raise UsageError(
-            f"{', '.join(given)} cannot be used with --model: how niches are found, and how values "
-            "are prepared for that, is what the model says"
-        )
-    taken = {
-        name: value
-        for name, value in niches.options.items()
-        if name in settings
-        and name not in _OF_THE_FIT
-        and (name not in own or (name in _KEPT and not getattr(options, name)))
-    }
-    return dataclasses.replace(options, **taken)
-
-
 def _open(
     input: str | os.PathLike[str],
     options: ClusterOptions,
-    asked: ClusterOptions,
-    model: Any,
+    known: Known,
     folder: RunFolder,
     clock: Clock,
+    memory_limit: int,
 ) -> Table:
-    """Open the new table: the columns that the model knows; what else it has is not looked at.
-
-    Neighbourhoods are counted as the model has it if it is a table of cells.
-    """
+    """Open the new table: the columns that the model knows; what else it has is not looked at."""
     from partwise.workflows.clustering.job import open_input
 
-    known = [str(name) for name in getattr(model, "feature_names_in_", ())]
-    found = peek(Path(input), wanted=tuple(known))
-    names = () if found is None else (*found.names, *found.features)
-    there = [name for name in known if name in set(names)]
-    if there and len(known) <= _MOST_BY_NAME and not asked.features:
-        options = dataclasses.replace(options, features=tuple(there))
     try:
-        return open_input(input, options, folder, clock)
-    except UsageError:
-        given: dict[str, Any] = {
-            field.name: getattr(asked, field.name) for field in dataclasses.fields(CellOptions)
-        }
-        return open_input(input, dataclasses.replace(options, **given), folder, clock)
+        return open_input(input, options, folder, clock, memory_limit)
     except DataError:
-        if names and not there:
-            restrict(model, names)  # says that it is another kind of table
+        found = peek(Path(input), wanted=tuple(known.features))
+        names = () if found is None else (*found.names, *found.features)
+        if names and not set(names).intersection(known.features):
+            restrict(known.model, names)  # says that it is another kind of table
         raise
 
 
-def _find(
-    table: Table, options: ClusterOptions, model: Any, niches: Niches, clock: Clock
-) -> Assigned:
+def _find(table: Table, known: Known, clock: Clock, kept: Checkpoint) -> Assigned:
     """Run the stages that compute."""
+    options, niches = known.options, known.niches
     n_threads = clock.record.n_threads or 1
     check_maps(table, options)
-    table = with_types(table, [str(name) for name in getattr(model, "feature_names_in_", ())])
+    table = with_types(table, known.features)
     design = wanted_design(table.ids, options)
-    matched = restrict(model, table.features)
+    matched = restrict(known.model, table.features)
     low = _check_coverage(matched.coverage, options)
     with clock.stage("prepare"):
         table, prepared = prepare_cells(table, options)
@@ -242,35 +161,28 @@ def _find(
     narrowed = matched.in_order()
     narrowed.n_threads = n_threads
     with clock.stage("project"):
-        usage = np.asarray(narrowed.transform(X), np.float32)
-        left = unexplained_of(X, usage, narrowed.components_)
-    with clock.stage("assign"):
-        found = assign_labels(
-            niche_space(usage, model.components_, options),
-            niche_space(niches.usage, model.components_, options),
-            niches.labels,
-            weights=niches.weights,
-            n_neighbors=niches.n_neighbors,
-            n_threads=n_threads,
-        )
-        far = found.distance > np.append(niches.distance, np.inf)[found.labels]
-        unseen = (found.labels >= 0) & (far | (left > niches.unexplained))
+        usage, left = project_cells(X, narrowed, kept)
+    with clock.stage("assign", total=len(usage)) as stage:
+        found = place_cells(usage, left, known, kept, n_threads=n_threads, stage=stage)
     compared = compare_niches(design, found.labels, niches.n_clusters, seed=options.seed)
-    told = [*table.notes, *prepared.notes, *low, *_advice(matched.coverage, found.labels, unseen)]
+    told = [
+        *(*table.notes, *prepared.notes, *low),
+        *_advice(matched.coverage, found.labels, found.unseen),
+    ]
     if bool(resolved_of(table)) != niches.counted:
         told.append(_counted_otherwise(niches.counted))
     warn_of(clock, [*told, *(compared.warnings if compared is not None else ())])
     return Assigned(
         table=table,
         options=options,
-        model=model,
+        model=known.model,
         niches=niches,
         coverage=matched.coverage,
         columns=columns,
         usage=usage,
         labels=found.labels,
         confidence=found.confidence,
-        unseen=unseen,
+        unseen=found.unseen,
         compared=compared,
         warnings=tuple(clock.record.warnings),
         parameters=_resolved(options, table, n_threads),
@@ -292,6 +204,9 @@ def _check_coverage(coverage: Coverage, options: ClusterOptions) -> list[str]:
 
 
 def _columns(X: Any, columns: npt.NDArray[np.intp]) -> Any:
+    """Return some columns of a matrix or block source; itself if these are all."""
+    if len(columns) == X.shape[1]:  # ascending, each once
+        return X
     if hasattr(X, "blocks"):
         return PreparedSource(X, Recipe(), columns)
     return X[:, columns]

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from partwise.exceptions import UsageError
 from partwise.io.opening import MEMORY_LIMIT
 from partwise.report import RunRecord, write_report
 from partwise.utils.optional import require
@@ -115,8 +114,6 @@ def cluster(
     if options.model is not None:
         from partwise.workflows.clustering.assign import assign
 
-        if options.resume:
-            raise UsageError("there is nothing to resume with --model: its runs keep no state")
         return assign(input, options=options, progress=progress)
     if options.umap:
         require("umap", "umap")  # before the work, not after it

@@ -11,12 +11,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from partwise.exceptions import ResourceError, UsageError
 from partwise.io.opening import MEMORY_LIMIT, stem_of
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clustering.settings import Setting, resolve_settings
 from partwise.workflows.options import command_line
-from partwise.workflows.plan import Plan, Shape, bytes_text, parse_bytes, shape_of
+from partwise.workflows.plan import Plan, Shape, granted_values, parse_bytes, refusal, shape_of
 
 if TYPE_CHECKING:
     from partwise.workflows.clustering.options import ClusterOptions
@@ -65,18 +64,20 @@ def plan_cluster(input: str | os.PathLike[str], *, options: ClusterOptions) -> P
     Raises
     ------
     UsageError
-        If the options name what no plan is made for.
+        If an option has no meaning for new cells, with `options.model`.
     DataError
-        If the file or a column is missing.
+        If the file, a column or the model is missing.
     ResourceError
         If the memory that the options allow would not suffice.
     """
     if options.model is not None:
-        raise UsageError("there is no plan for --model: new cells take less than the run before")
+        from partwise.workflows.clustering.assign_plan import plan_assign
+
+        return plan_assign(input, options=options)
     path = Path(input)
     shape = shape_of(path, options)
     granted = _granted(shape, options)
-    streamed = _values(shape) > granted
+    streamed = shape.values > granted
     notes = [_BASIS]
     if streamed:
         notes.append("the values are read from disk in each pass, not held in memory")
@@ -161,7 +162,7 @@ def estimate_memory(
     after = fit + n * (4 * c + 35)
     control = min(n, _CONTROL if p <= _WIDE else _CONTROL_WIDE)
     text = 25 * (c + 4 + shape.n_ids) * min(n, 2 * options.chunksize)
-    read = 0 if streamed else _values(shape)
+    read = 0 if streamed else shape.values
     return {
         "read": _START + min(_PARSING, 10 * shape.n_bytes) + read + 85 * shape.n_rows,
         "factorize": fit,
@@ -216,10 +217,6 @@ def _links_bytes(n: int, k: int) -> int:
     return round(9.2 * n * k)
 
 
-def _values(shape: Shape) -> int:
-    return 4 * shape.n_rows * shape.n_features
-
-
 def _cells(shape: Shape, options: ClusterOptions) -> int:
     """Cells that are clustered: all, or those of a sample."""
     share = options.sample_share
@@ -234,38 +231,23 @@ def _settings(options: ClusterOptions) -> tuple[Setting, ...]:
 
 def _granted(shape: Shape, options: ClusterOptions) -> int:
     """Return how many bytes of values to hold; refuse what the memory allowed cannot take."""
-    if options.memory is None:
-        # neighbours that are counted are held in any case
-        return _values(shape) if shape.cells else MEMORY_LIMIT
-    limit = parse_bytes(options.memory)
-    whole = estimate_memory(shape, options)
-    if max(whole.values()) <= limit:
-        return _values(shape)
-    streamed = estimate_memory(shape, options, streamed=True)
-    if max(streamed.values()) <= limit and not shape.cells:
-        return 0
-    least = whole if shape.cells else min(whole, streamed, key=lambda m: max(m.values()))
-    raise ResourceError(_refusal(shape, options, least, limit))
+    return granted_values(
+        shape,
+        options.memory,
+        estimate=lambda streamed: estimate_memory(shape, options, streamed=streamed),
+        refused=lambda memory, limit: _refusal(shape, options, memory, limit),
+    )
 
 
 def _refusal(shape: Shape, options: ClusterOptions, memory: dict[str, int], limit: int) -> str:
-    peak = max(memory.values())
-    stage = max(memory, key=lambda name: memory[name])
     reasons = {
         "read": "the values and identifiers",
         "factorize": "the values and the usage of the factors",
         "cluster": f"the neighbours of {_cells(shape, options):,} cells and the graph of them",
         "niches": "values of a sample of the cells",
     }
-    help_by = [
-        f"--memory {bytes_text(round(peak * 1.05)).replace(' ', '')}",
-        *_smaller(shape, options, limit),
-    ]
-    return (
-        f"{shape.path}: the run is estimated to take {bytes_text(peak)}, more than the "
-        f"{bytes_text(limit)} of --memory, and was not started. Most is taken in the stage "
-        f"{stage!r} by {reasons.get(stage, 'what it holds')}. What helps: {'; or '.join(help_by)}"
-    )
+    helps = _smaller(shape, options, limit)
+    return refusal(shape.path, memory, limit, reasons=reasons, helps=helps)
 
 
 def _smaller(shape: Shape, options: ClusterOptions, limit: int) -> list[str]:

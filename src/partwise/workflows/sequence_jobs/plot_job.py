@@ -198,4 +198,5 @@ def _draw(
         significant=None if fit.significant is None else fit.significant[chosen],
         names=[str(number + 1) for number in chosen],
         loadings=fit.loadings[chosen],
+        epochs=fit.epochs,
     )

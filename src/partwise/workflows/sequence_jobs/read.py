@@ -248,22 +248,21 @@ def split_recording(recording: Prepared, test_fraction: float, n_lags: int) -> S
         return Split(n_frames, Part(recording.X, recording.mask, recording.epochs), None)
     try:
         found = split_time(
-            recording.X, n_lags=n_lags, fraction=1.0 - test_fraction, epochs=recording.epochs
+            recording.X,
+            n_lags=n_lags,
+            fraction=1.0 - test_fraction,
+            epochs=recording.epochs,
+            mask=recording.mask,
         )
     except DataError as error:
         raise DataError(
             f"{error} (--test-fraction {test_fraction:g}; 0 holds nothing out)"
         ) from None
-    first, last = _cut(recording.mask, found.frame)
     return Split(
         cut=found.frame,
-        train=Part(found.train, first, found.train_epochs),
-        test=Part(found.test, last, found.test_epochs),
+        train=Part(found.train, found.train_mask, found.train_epochs),
+        test=Part(found.test, found.test_mask, found.test_epochs),
     )
-
-
-def _cut(mask: Any, frame: int) -> tuple[Any, Any]:
-    return (None, None) if mask is None else (mask[:, :frame], mask[:, frame:])
 
 
 def side_of(recording: Prepared, name: str | None) -> dict[str, tuple[npt.NDArray[Any], float]]:

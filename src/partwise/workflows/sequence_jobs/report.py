@@ -24,6 +24,7 @@ from partwise.workflows.sequence_jobs.words import (
     CITATION,
     counted,
     facts_of,
+    hidden_words,
     section_on_test,
     significance_figure,
 )
@@ -75,6 +76,7 @@ def _factors(found: SequencesFindings, show: Any) -> Figure:
         stop=stop,
         significant=None if found.test is None else found.test.significant,
         loadings=found.fit.loadings,
+        epochs=found.fit.epochs,
     )
 
 
@@ -88,6 +90,7 @@ def _triggered(found: SequencesFindings) -> Figure:
         before=before,
         after=after,
         n_factors=int(found.events["factor"].max()),  # those behind have none
+        epochs=found.recording.epochs,
     )
 
 
@@ -350,4 +353,4 @@ def _methods(found: SequencesFindings) -> list[str]:
             f"with that of up to {int(found.test.n_null.max(initial=0)):,} motifs whose units were "
             f"shifted by independent random lags (p = {options.p:g}, {how})."
         )
-    return [" ".join(texts)]
+    return [" ".join(filter(None, (*texts, hidden_words(found.recording))))]

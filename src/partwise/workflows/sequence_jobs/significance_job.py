@@ -30,6 +30,7 @@ from partwise.workflows.sequence_jobs.words import (
     command_of_two,
     counted,
     facts_of,
+    hidden_words,
     section_on_test,
     significance_figure,
     significant_line,
@@ -221,8 +222,6 @@ def _part(
             "part of what is tested was fitted; p-values are too small: give a smaller "
             "--test-fraction, or none"
         )
-    if recording.mask is not None:
-        notes.append("values that are missing count as zero in the test")
     split = split_recording(recording, share or 0.0, n_lags)
     if split.test is None:
         return split.train, (0, n_frames), notes
@@ -286,6 +285,7 @@ def _report(
             "through each (Mackevicius et al. 2019) was compared with that of up to "
             f"{int(test.n_null.max(initial=0)):,} motifs whose units were shifted by independent "
             f"random lags (p = {test.p:g}, {test.correction}, seed {found.options.seed})."
+            + f" {hidden_words(found.recording)}".rstrip()
         ],
         citation=CITATION,
         command=clock.record.command,

@@ -215,6 +215,7 @@ def motif_test(
         correction=correction,
         early_stop=early_stop,
         epochs=part.epochs,
+        mask=part.mask,
         random_state=seed,
         n_threads=n_threads,
     )

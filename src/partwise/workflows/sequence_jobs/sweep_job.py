@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from partwise.exceptions import DataError, PartwiseWarning, UsageError
+from partwise.exceptions import DataError, PartwiseWarning
 from partwise.figures import render
 from partwise.io.writers import write_csv
 from partwise.report import RunRecord, write_report
@@ -271,10 +271,6 @@ def _run(
 
 def _begun(recording: Prepared, options: Any, clock: Clock) -> SweepFindings:
     """Return the findings before there are any, checked."""
-    if recording.mask is not None:
-        raise UsageError(
-            "missing values cannot be hidden here: leave the frames out with --epochs, or fill them"
-        )
     n_lags, how = lags_of(options.n_lags, options.length, recording.rate, default=DEFAULT_LAGS)
     if n_lags >= recording.n_frames:
         raise DataError(
@@ -312,6 +308,7 @@ def _select_lambda(
         lambdas=options.lambdas or None,
         n_repeats=options.n_repeats,
         epochs=found.recording.epochs,
+        mask=found.recording.mask,
         settings=_settings(options, n_threads),
         random_state=options.seed,
         on_fit=on_fit,
@@ -331,6 +328,7 @@ def _select_k(
         n_repeats=options.n_repeats,
         fraction=options.fraction,
         epochs=found.recording.epochs,
+        mask=found.recording.mask,
         settings={**_settings(options, n_threads), "lambda_": options.lambda_},
         random_state=options.seed,
         on_fit=on_fit,

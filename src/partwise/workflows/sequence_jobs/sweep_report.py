@@ -24,7 +24,7 @@ from partwise.workflows.sequence_jobs.sweep_options import (
     SequencesSelectKOptions,
     SequencesSweepOptions,
 )
-from partwise.workflows.sequence_jobs.words import CITATION, facts_of
+from partwise.workflows.sequence_jobs.words import CITATION, facts_of, hidden_words
 
 if TYPE_CHECKING:
     from partwise.workflows.sequence_jobs.sweep_job import SweepFindings
@@ -247,6 +247,7 @@ def _spaced(table: Any, index: str) -> Any:
 
 def _methods(found: SweepFindings, about: str, sweep: bool) -> list[str]:
     options: Any = found.options
+    hidden = f" {hidden_words(found.recording)}".rstrip()
     common = f"(seed {options.seed}; at most {options.max_iter} iterations; partwise {__version__})"
     if sweep:
         count = found.chosen.table["lambda_"].nunique()
@@ -255,7 +256,7 @@ def _methods(found: SweepFindings, about: str, sweep: bool) -> list[str]:
             f"{found.n_lags} frames at {count} values of the x-ortho penalty lambda, "
             f"{options.n_repeats} times each from different starts {common}. The reconstruction "
             "error and the x-ortho penalty were rescaled to their 10th and 90th percentiles; "
-            "lambda0 is where they cross (Mackevicius et al. 2019)."
+            f"lambda0 is where they cross (Mackevicius et al. 2019).{hidden}"
         ]
     ks = ", ".join(map(str, options.ks))
     parts = []
@@ -269,5 +270,5 @@ def _methods(found: SweepFindings, about: str, sweep: bool) -> list[str]:
         )
     return [
         f"A recording of {about} was factorized into {ks} motifs of {found.n_lags} frames, "
-        f"{options.n_repeats} times each {' and '.join(parts)} {common}."
+        f"{options.n_repeats} times each {' and '.join(parts)} {common}.{hidden}"
     ]

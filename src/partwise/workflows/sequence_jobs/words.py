@@ -23,6 +23,7 @@ __all__ = [
     "command_of_two",
     "counted",
     "facts_of",
+    "hidden_words",
     "section_on_test",
     "significance_figure",
     "significant_line",
@@ -61,6 +62,16 @@ def counted(count: int, noun: str) -> str:
     ('1 factor', '2 factors')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def hidden_words(recording: Prepared) -> str:
+    """Return what became of missing values, as a sentence; nothing if there are none."""
+    if recording.mask is None or not recording.mask.nnz:
+        return ""
+    n, t = recording.shape
+    values = "value was" if recording.mask.nnz == 1 else "values were"
+    share = recording.mask.nnz / (n * t)
+    return f"{recording.mask.nnz:,} missing {values} left out throughout ({share:.2%} of all)."
 
 
 def significant_line(numbers: list[int], k: int) -> str:

@@ -29,6 +29,7 @@ from partwise.workflows.tuning.advice import advice_before, check_size, recommen
 from partwise.workflows.tuning.engine import tune_rows
 from partwise.workflows.tuning.files import TuneFindings, write_tables
 from partwise.workflows.tuning.options import TuneOptions
+from partwise.workflows.tuning.plan import memory_for_values
 from partwise.workflows.tuning.report import build_report, drawn_figures
 from partwise.workflows.tuning.sample import CellSample, sample_cells
 from partwise.workflows.tuning.text import counted, setting
@@ -169,6 +170,7 @@ def tune(
     options = resolved(TuneOptions, options, overrides)
     n_threads = resolve_threads(options.threads)
     command = command_line("partwise tune", os.fspath(input), options)
+    granted = memory_for_values(input, options)  # refused before the work, not in the midst of it
     record = RunRecord(command, seed=options.seed, n_threads=n_threads)
     clock = Clock(progress or silent(), record)
     with open_run_folder(options.output_dir) as folder:
@@ -181,7 +183,7 @@ def tune(
             resume=options.resume,
             progress=clock.progress,
         ) as store:
-            table, sample = _draw(input, options, folder, clock)
+            table, sample = _draw(input, options, folder, clock, granted)
             found = _find(input, table, sample, options, clock, Remembering(store))
             outputs = _write(found, folder, clock, command)
     return TuneRun(
@@ -198,7 +200,11 @@ def tune(
 
 
 def _draw(
-    input: str | os.PathLike[str], options: TuneOptions, folder: RunFolder, clock: Clock
+    input: str | os.PathLike[str],
+    options: TuneOptions,
+    folder: RunFolder,
+    clock: Clock,
+    memory_limit: int,
 ) -> tuple[Table, CellSample]:
     """Read the table, and draw the sample; the table is closed then."""
     with clock.stage("read"):
@@ -207,6 +213,7 @@ def _draw(
             options,
             metadata=options.metadata,
             spool_dir=folder.staging,
+            memory_limit=memory_limit,
             chunk_rows=options.chunksize,
             n_threads=clock.record.n_threads,
             progress=clock.progress,

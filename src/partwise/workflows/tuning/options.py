@@ -13,6 +13,7 @@ from partwise.workflows.options import check_choice, check_number, check_whole, 
 from partwise.workflows.shared_options import (
     features_option,
     id_columns_option,
+    memory_option,
     output_dir_option,
     resume_option,
     seed_option,
@@ -69,6 +70,8 @@ class TuneOptions(CellOptions):
         Seed of all random choices.
     threads
         Threads; None means the CPUs this process may use. Results do not depend on it.
+    memory
+        Memory that the run may take, such as "4GB"; None means what it needs.
     chunksize
         Rows read at a time; results do not depend on it.
     """
@@ -148,6 +151,7 @@ class TuneOptions(CellOptions):
     resume: bool = resume_option()
     seed: int = seed_option()
     threads: int | None = threads_option()
+    memory: str | None = memory_option()
     chunksize: int = option(
         100_000,
         "-c",

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from partwise.io.opening import MEMORY_LIMIT, stem_of
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clustering.plan import visited_links
 from partwise.workflows.options import command_line
-from partwise.workflows.plan import Plan, Shape, shape_of
+from partwise.workflows.plan import Plan, Shape, granted_values, parse_bytes, refusal, shape_of
 
 if TYPE_CHECKING:
     from partwise.workflows.tuning.options import TuneOptions
 
-__all__ = ["plan_tune"]
+__all__ = ["memory_for_values", "plan_tune"]
 
 _MB = 1_000_000
 _READ_START, _START = 340 * _MB, 430 * _MB  # what is loaded to read, and to measure
@@ -50,10 +51,13 @@ def plan_tune(input: str | os.PathLike[str], *, options: TuneOptions) -> Plan:
     ------
     DataError
         If the file or a column is missing.
+    ResourceError
+        If the memory that the options allow would not suffice.
     """
     path = Path(input)
     shape = shape_of(path, options)
     cells = min(options.n_cells, shape.n_rows)
+    streamed = shape.values > _granted(shape, options)
     grid = options.grid
     points = len(grid.n_components) * len(grid.n_neighbors) * len(grid.resolutions)
     cpu = {
@@ -66,22 +70,75 @@ def plan_tune(input: str | os.PathLike[str], *, options: TuneOptions) -> Plan:
         "write and report": 2.0,
     }
     wall = _ALONE + _SHARED / resolve_threads(options.threads)
+    notes = [f"{points:,} settings on {cells:,} cells", _NOTE]
+    if streamed:
+        notes.append("the values are read from disk, not held in memory")
     return Plan(
         shape=shape,
         command=command_line("partwise tune", str(path), options),
         seconds={stage: seconds * wall for stage, seconds in cpu.items()},
-        memory=_memory(shape, options, cells),
+        memory=_memory(shape, options, streamed=streamed),
         output_dir=Path(options.output_dir),
         files=_files(stem_of(path), options),
-        notes=(f"{points:,} settings on {cells:,} cells", _NOTE),
+        notes=tuple(notes),
     )
 
 
-def _memory(shape: Shape, options: TuneOptions, cells: int) -> dict[str, int]:
+def memory_for_values(input: str | os.PathLike[str], options: TuneOptions) -> int:
+    """Return how many bytes of values may be held in memory so that `options.memory` suffices.
+
+    Without that option it is what `open_table` holds by itself.
+
+    Parameters
+    ----------
+    input
+        The table.
+    options
+        What to do.
+
+    Raises
+    ------
+    ResourceError
+        If the run would need more; says how much, for what, and what helps.
+    """
+    if options.memory is None:
+        return MEMORY_LIMIT
+    parse_bytes(options.memory)  # a slip in it is told before the table is looked at
+    return _granted(shape_of(Path(input), options), options)
+
+
+def _granted(shape: Shape, options: TuneOptions) -> int:
+    """Return how many bytes of values to hold; refuse what the memory allowed cannot take."""
+    return granted_values(
+        shape,
+        options.memory,
+        estimate=lambda streamed: _memory(shape, options, streamed=streamed),
+        refused=lambda memory, limit: _refusal(shape, options, memory, limit),
+    )
+
+
+def _refusal(shape: Shape, options: TuneOptions, memory: dict[str, int], limit: int) -> str:
+    cells, k = min(options.n_cells, shape.n_rows), max(options.n_neighbors)
+    reasons = {
+        "read": "the values and identifiers",
+        "settings": f"{cells:,} cells and their graph of {k} neighbours",
+    }
+
+    def fits(**changes: Any) -> bool:
+        changed = dataclasses.replace(options, **changes)
+        ways = [_memory(shape, changed, streamed=s) for s in {False, not shape.cells}]
+        return min(max(way.values()) for way in ways) <= limit
+
+    fewer = [n for n in (100_000, 50_000, 20_000, 10_000, 5_000) if n < cells]
+    fitting = next((n for n in fewer if fits(n_cells=n)), None)
+    helps = [] if fitting is None else [f"--n-cells {fitting}"]
+    return refusal(shape.path, memory, limit, reasons=reasons, helps=helps)
+
+
+def _memory(shape: Shape, options: TuneOptions, *, streamed: bool) -> dict[str, int]:
     """Bytes at the peak: the sample, its usage, and the lists and graphs of the largest k."""
-    p, grid = shape.n_features, options.grid
-    held = 4 * shape.n_rows * p
-    table = (held if shape.cells or held <= MEMORY_LIMIT else 0) + 20 * shape.n_rows
+    p, grid, cells = shape.n_features, options.grid, min(options.n_cells, shape.n_rows)
+    table = (0 if streamed else shape.values) + 20 * shape.n_rows
     k = min(max(grid.n_neighbors), max(1, cells - 1))
     sample = cells * (4 * p + 8 * max(grid.n_components) + 330 + 36 * k)
     return {
