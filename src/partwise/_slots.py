@@ -7,6 +7,7 @@ default key (`X_nmf`, `NMF_loadings`), and one bare key for all (`obsm["mine"]`,
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ __all__ = [
     "VARIABLE",
     "FitSlots",
     "GraphSlots",
+    "check_annotated",
     "find_fit",
     "fit_record",
     "fit_slots",
@@ -116,6 +118,7 @@ def find_fit(adata: Any, key: str = NMF_KEY) -> FitSlots:
     DataError
         If there is none; says what there is.
     """
+    check_annotated(adata)
     usages = dict.fromkeys((fit_slots(key).usage, f"X_{key}", key))
     loadings = dict.fromkeys(
         (fit_slots(key).loadings, f"{key}_loadings", f"{key.upper()}_loadings", key)
@@ -134,6 +137,27 @@ def find_fit(adata: Any, key: str = NMF_KEY) -> FitSlots:
             "name its key"
         )
     return FitSlots(usage, loading, key)
+
+
+def check_annotated(adata: Any) -> None:
+    """Refuse what is no AnnData.
+
+    Raises
+    ------
+    UsageError
+        With what takes it instead.
+    """
+    if all(hasattr(adata, name) for name in ("obs", "var", "obsm", "varm", "uns", "is_view")):
+        return
+    what = type(adata).__name__
+    raise UsageError(
+        f"an AnnData is needed, not a {what}: "
+        + (
+            "read the file with anndata.read_h5ad first, or call partwise.workflows"
+            if isinstance(adata, str | os.PathLike)
+            else "partwise.NMF and its like take arrays, sparse matrices and data frames"
+        )
+    )
 
 
 def put(slot: Any, name: str, value: Any) -> None:
@@ -173,14 +197,20 @@ def fit_record(model: Any, where: Mapping[str, Any]) -> dict[str, Any]:
     return dict(plain(record))
 
 
-def target(adata: Any, copy: bool) -> Any:
-    """Return the AnnData to write to: itself, or a copy of it.
+def target(adata: Any, copy: bool, key: str | None = None) -> Any:
+    """Return the AnnData to write to under a key: itself, or a copy of it.
 
     Raises
     ------
     UsageError
-        If it is in a file and would have to be copied.
+        If it is none, is in a file and would have to be copied, or files cannot hold the key.
     """
+    check_annotated(adata)
+    if key is not None and (not isinstance(key, str) or not key or "/" in key):
+        raise UsageError(
+            f"key_added must be a text without '/', which parts names in h5ad and zarr files, not "
+            f"{key!r}"
+        )
     if not copy:
         if adata.is_view and adata.isbacked:
             raise UsageError(

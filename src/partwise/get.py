@@ -46,7 +46,8 @@ def usage(adata: AnnData, *, key: str = _slots.NMF_KEY) -> pd.DataFrame:
     """
     import pandas as pd
 
-    values = np.asarray(adata.obsm[_slots.find_fit(adata, key).usage])
+    slots = _slots.find_fit(adata, key)
+    values = np.asarray(adata.obsm[slots.usage])
     return pd.DataFrame(values, index=adata.obs_names, columns=_names(values.shape[1]))
 
 
@@ -72,7 +73,8 @@ def loadings(adata: AnnData, *, key: str = _slots.NMF_KEY) -> pd.DataFrame:
     """
     import pandas as pd
 
-    values = np.asarray(adata.varm[_slots.find_fit(adata, key).loadings])
+    slots = _slots.find_fit(adata, key)
+    values = np.asarray(adata.varm[slots.loadings])
     frame = pd.DataFrame(values, index=adata.var_names, columns=_names(values.shape[1]))
     return frame.loc[~np.isnan(values).any(axis=1)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -116,7 +116,8 @@ def top_genes(
     from partwise import figures
     from partwise.factorize.top import top_features
 
-    loadings = np.asarray(adata.varm[_slots.find_fit(adata, key).loadings])
+    slots = _slots.find_fit(adata, key)
+    loadings = np.asarray(adata.varm[slots.loadings])
     kept = ~np.isnan(loadings).any(axis=1)
     names = [str(name) for name in adata.var_names[kept]]
     top = top_features(loadings[kept].T, names, n=n_genes, by=by)
@@ -153,9 +154,13 @@ def loss(adata: AnnData, *, key: str = _slots.NMF_KEY) -> Figure:
     """
     from partwise import figures
 
-    record = adata.uns.get(_slots.find_fit(adata, key).record, {})
+    slots = _slots.find_fit(adata, key)
+    record = adata.uns.get(slots.record, {})
     if "loss_trace" not in record:
-        raise UsageError(f"uns[{key!r}] has no loss: it was not fitted here")
+        raise UsageError(
+            f"uns[{key!r}] has no loss: only tl.nmf writes one, neither tl.consensus_nmf, which "
+            "makes many fits, nor tl.project, which makes none"
+        )
     tol = record.get("params", {}).get("tol")
     return figures.loss_curve(
         record["loss_trace"],
@@ -167,8 +172,12 @@ def loss(adata: AnnData, *, key: str = _slots.NMF_KEY) -> Figure:
 def _chosen(programs: Sequence[int] | None, k: int) -> list[int]:
     if programs is None:
         return list(range(1, k + 1))
-    chosen = [int(number) for number in programs]
-    wrong = [number for number in chosen if not 1 <= number <= k]
-    if wrong or not chosen:
-        raise UsageError(f"programs are numbered from 1 to {k}; got {list(programs)}")
-    return chosen
+    whole = isinstance(programs, Iterable) and all(
+        isinstance(number, int | np.integer) and 1 <= number <= k for number in programs
+    )
+    if not whole or not len(programs):
+        raise UsageError(
+            f"programs are numbered from 1 to {k}: a list of such numbers is needed, not "
+            f"{programs!r}"
+        )
+    return [int(number) for number in programs]

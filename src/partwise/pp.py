@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from partwise import _slots
-from partwise.exceptions import UsageError
+from partwise.exceptions import PartwiseWarning, UsageError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -101,6 +102,7 @@ def log1p(adata: AnnData, *, layer: str | None = None, copy: bool = False) -> An
     from partwise.prepare import log1p as logged
 
     adata, X = _values(adata, layer, copy)
+    _warn_of_logarithms(adata, layer, "the logarithm is taken again")
     _replace(adata, layer, logged(X).X)
     _slots.put(adata.uns, _slots.LOG1P, {})
     return adata if copy else None
@@ -155,11 +157,20 @@ def overdispersed_genes(
     from partwise.prepare import overdispersed_genes as chosen
 
     adata, X = _values(adata, layer, copy)
+    _warn_of_logarithms(adata, layer, "the genes that vary most are chosen before, not after it")
     found = chosen(X, n_genes=n_genes)
     _slots.put(adata.var, key_added, found.selected)
     _slots.put(adata.var, _slots.OVERDISPERSION, found.score)
     _slots.put(adata.uns, key_added, _slots.plain(found.parameters))
     return adata if copy else None
+
+
+def _warn_of_logarithms(adata: AnnData, layer: str | None, so: str) -> None:
+    """Warn where X has been through `log1p`, ours or scanpy's."""
+    if layer is None and _slots.LOG1P in adata.uns:
+        warnings.warn(
+            f"uns['log1p'] says that X holds logarithms: {so}", PartwiseWarning, stacklevel=3
+        )
 
 
 def _values(adata: AnnData, layer: str | None, copy: bool) -> tuple[AnnData, Any]:

@@ -27,7 +27,7 @@ class TestTypes:
 
     def test_objects_and_texts_of_numbers(self, name):
         X = good().round(3)
-        one, _ = fitted(name, X.astype(np.float32))
+        one, _ = fitted(name, X)
         for Y in (X.astype(object), X.astype(str).astype(object)):
             two, _ = fitted(name, Y)
             np.testing.assert_array_equal(one.components_, two.components_)
@@ -35,7 +35,7 @@ class TestTypes:
     def test_lists(self, name):
         model = ESTIMATORS[name](2)
         model.fit(good().tolist())
-        same, _ = fitted(name, good(dtype=np.float32))
+        same, _ = fitted(name, good())
         np.testing.assert_array_equal(model.components_, same.components_)
 
     def test_huge_integers(self, name):
@@ -58,7 +58,7 @@ class TestTypes:
         hole[5, 1] = np.nan
         nullable = pd.DataFrame(X).convert_dtypes().astype("Float64")
         nullable.iloc[5, 1] = pd.NA
-        one, _ = fitted(name, hole.astype(np.float32))
+        one, _ = fitted(name, hole)
         two, _ = fitted(name, nullable)
         np.testing.assert_array_equal(one.components_, two.components_)
 

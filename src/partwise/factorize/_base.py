@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from partwise.exceptions import PartwiseWarning, UsageError
+from partwise.exceptions import DataError, PartwiseWarning, UsageError
 from partwise.factorize._checks import check_count
 from partwise.factorize._counts import check_sizes, project_counts
 from partwise.factorize._masking import check_observed, warn_unseen
+from partwise.factorize._other_names import advice_on, refuse_names
 from partwise.factorize._scale import exponent_of, exponent_of_block, times_power
 from partwise.matrix.masks import Hidden
 from partwise.matrix.matrix import DataMatrix
@@ -126,7 +128,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like, n x k
+        X : array-like or sparse matrix, n x k
             Usage.
 
         Returns
@@ -135,7 +137,10 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             The data as the model has them.
         """
         check_is_fitted(self)
-        usage = np.asarray(X, self.components_.dtype)
+        try:
+            usage = np.asarray(X.toarray() if sp.issparse(X) else X, self.components_.dtype)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"usage must be an array of numbers: {error}") from None
         if usage.ndim != 2 or usage.shape[1] != self.components_.shape[0]:
             raise UsageError(
                 f"usage must have {self.components_.shape[0]} columns, not shape {usage.shape}"
@@ -223,17 +228,47 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Return what the factors must be; estimators that offer no constraints have none."""
         return Constraints()
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, as scikit-learn does.
+
+        Parameters
+        ----------
+        **params
+            Parameters of `__init__`, by name.
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        UsageError
+            If there is no such parameter.
+        """
+        own = [name for name in params if "__" not in name]
+        refuse_names(type(self).__name__, own, self._get_param_names())
+        super().set_params(**params)
+        return self
+
     def _count(self, shape: tuple[int, int]) -> int:
         """Return the number of components; more than the data can need is allowed, with advice."""
         n, p = shape
         if self.n_components is None:
             return min(_DEFAULT_COMPONENTS, p)
+        if isinstance(self.n_components, str):
+            advice = advice_on("n_components", self.n_components)
+            raise UsageError(
+                f"n_components must be a whole number from 1 up, not {self.n_components!r}{advice}"
+            )
         k = check_count(self.n_components, "n_components")
-        if k > min(n, p):
-            what = f"{p} features" if p <= n else f"{n} observations"
+        most = min(n, p)
+        if k > most:
+            what = f"{p} feature" if p <= n else f"{n} observation"
+            plural, few = ("s", f". Take fewer than {most}") if most > 1 else ("", "")
             warnings.warn(
-                f"n_components={k} exceeds the {what}: {min(n, p)} components already fit the data "
-                f"exactly, and the programs are not unique. Take fewer than {min(n, p)}",
+                f"n_components={k} exceeds the {what}{plural}: {most} component{plural} already "
+                f"fit the data exactly, and the programs are not unique{few}",
                 PartwiseWarning,
                 stacklevel=3,
             )

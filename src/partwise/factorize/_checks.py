@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from partwise.exceptions import DataError, UsageError
-from partwise.factorize._storage import check_storage, validated
+from partwise.factorize._storage import check_storage, kinds_for, validated
 from partwise.matrix.masks import Source
 from partwise.matrix.sources import Block, BlockSource
 from partwise.objectives import ElasticNet
@@ -83,7 +83,7 @@ def check_data(
         complex numbers, or too few rows or columns.
     """
     name = type(estimator).__name__
-    kinds = [np.dtype(dtype)] if dtype is not None else [np.float32, np.float64]
+    kinds = [np.dtype(dtype)] if dtype is not None else kinds_for(X)
     if is_source(X):
         return _check_source(estimator, X, reset=reset, kinds=kinds, hidden=hidden)
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
@@ -273,7 +273,7 @@ def by_name(fixed: Any, names: Any) -> Any:
     columns = [str(name) for name in fixed.columns]
     wanted = [str(name) for name in names]
     missing = sorted(set(wanted) - set(columns)) or sorted(set(columns) - set(wanted))
-    if missing or len(columns) != len(wanted):
+    if missing or not len(columns) == len(wanted) == len(set(wanted)):
         example = f", for one {missing[0]!r}" if missing else ""
         raise UsageError(
             "the columns of fixed_programs must be the features of X, each once, in any order; "

@@ -94,6 +94,11 @@ def _check_weights(weights: Any, shape: tuple[int, ...]) -> Array:
         raise UsageError("weights must be an array of numbers") from None
     if given.ndim == 2 and len(shape) == 2 and given.shape in ((shape[0], 1), (1, shape[1])):
         given = np.broadcast_to(given, shape)
+    if given.ndim == 1 and len(given) in shape:
+        raise UsageError(
+            f"weights must have the shape of the data, {shape}; one weight per row is an array of "
+            f"shape ({shape[0]}, 1), one per column of (1, {shape[-1]})"
+        )
     _check_shape(given.shape, shape, "weights")
     if not (np.isfinite(given).all() and (given >= 0).all()):
         raise UsageError("weights must be finite and not negative; 0 hides an entry")

@@ -27,6 +27,7 @@ from partwise.factorize._consensus_record import Consensus
 from partwise.factorize._consensus_refit import gene_scores
 from partwise.factorize._counts import check_sizes
 from partwise.factorize._masking import check_observed, check_seen
+from partwise.factorize._other_names import check_choice, named
 from partwise.matrix.masks import Hidden
 from partwise.utils.threads import resolve_threads, single_thread_blas
 
@@ -106,6 +107,7 @@ class ConsensusNMF(BaseNMF):
     l1_usage = l2_usage = l1_programs = l2_programs = 0.0
     result_: Consensus  # type: ignore[assignment]
 
+    @named
     def __init__(
         self,
         n_components: int | None = None,
@@ -289,8 +291,7 @@ class ConsensusNMF(BaseNMF):
         return fits.programs, fits.details, int(fits.n_iter.max())
 
     def _check_parameters(self) -> None:
-        if self.loss not in LOSSES:
-            raise UsageError(f"loss must be one of {LOSSES}, not {self.loss!r}")
+        check_choice("loss", self.loss, LOSSES)
 
     def _limits(self) -> Limits:
         return Limits(

@@ -24,6 +24,7 @@ from partwise.factorize._minibatch_counts import (
     scaled_counts,
     take_counts,
 )
+from partwise.factorize._other_names import check_choice, named
 from partwise.factorize._record import in_order, record
 from partwise.factorize._scale import exponent_of_gram, in_units, times_power
 from partwise.matrix.masks import Hidden
@@ -111,6 +112,7 @@ class MiniBatchNMF(BaseNMF):
 
     _online: Online | OnlineCounts
 
+    @named
     def __init__(
         self,
         n_components: int | None = None,
@@ -277,10 +279,8 @@ class MiniBatchNMF(BaseNMF):
         return Online.start(programs)
 
     def _check_parameters(self, H: Array | None, *, first: bool = True) -> None:
-        if self.loss not in LOSSES:
-            raise UsageError(f"loss must be one of {LOSSES}, not {self.loss!r}")
-        if self.init not in (*INITS, "custom"):
-            raise UsageError(f"init must be one of {(*INITS, 'custom')}, not {self.init!r}")
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("init", self.init, (*INITS, "custom"))
         if first and (H is not None) != (self.init == "custom"):
             raise UsageError("init='custom' goes with a start H, and H with init='custom'")
         check_count(self.batch_size, "batch_size")

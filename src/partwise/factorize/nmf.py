@@ -23,6 +23,7 @@ from partwise.factorize._checks import (
 )
 from partwise.factorize._counts import Start, check_sizes, fit
 from partwise.factorize._masking import check_observed, check_seen
+from partwise.factorize._other_names import check_choice, named
 from partwise.factorize._record import programs_in_order, record, usage_in_order
 from partwise.factorize._scale import in_units, times_power
 from partwise.matrix.masks import Hidden
@@ -148,6 +149,7 @@ class NMF(BaseNMF):
     True
     """
 
+    @named
     def __init__(
         self,
         n_components: int | None = None,
@@ -364,17 +366,12 @@ class NMF(BaseNMF):
         return advice
 
     def _check_parameters(self, W: Array | None, H: Array | None) -> None:
-        if self.loss not in LOSSES:
-            raise UsageError(f"loss must be one of {LOSSES}, not {self.loss!r}")
+        check_choice("loss", self.loss, LOSSES)
         solvers = ("auto", *SOLVERS[self.loss])
-        if self.solver not in solvers:
-            raise UsageError(
-                f"solver must be one of {solvers} for loss={self.loss!r}, not {self.solver!r}"
-            )
+        check_choice("solver", self.solver, solvers, where=f" for loss={self.loss!r}")
         if self.loss == "kullback-leibler":
             self._check_counts()
-        if self.init not in (*INITS, "custom"):
-            raise UsageError(f"init must be one of {(*INITS, 'custom')}, not {self.init!r}")
+        check_choice("init", self.init, (*INITS, "custom"))
         check_count(self.n_init, "n_init")
         if (H is not None) != (self.init == "custom") or (W is not None and H is None):
             raise UsageError(

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted
 
 from partwise.exceptions import DataError, UsageError
+from partwise.factorize._checks import by_name
 from partwise.matrix.rows import rows_between
 
 __all__ = ["Coverage", "Restricted", "restrict", "row_fit"]
@@ -141,12 +142,18 @@ def restrict(model: Any, features: Sequence[str]) -> Restricted:
             twice.add(name)
         place.setdefault(name, column)
     kept = [j for j, name in enumerate(known) if name in place]
-    doubled = [str(known[j]) for j in kept if known[j] in twice]
+    doubled = list(dict.fromkeys(str(known[j]) for j in kept if known[j] in twice))
     if doubled:
+        what = "feature that the model needs is" if len(doubled) == 1 else "features are"
         raise DataError(
-            f"{len(doubled):,} features that the model needs are there more than once; rename them "
-            "or leave one out",
+            f"{len(doubled):,} {what} there more than once; rename them or leave one out",
             column=doubled[0],
+        )
+    if len({known[j] for j in kept}) < len(kept):
+        again = next(known[j] for j in kept if list(known).count(known[j]) > 1)
+        raise DataError(
+            f"the model has more than one feature of the name {again!r}, so that names do not "
+            "tell which is which: fit it on data whose names differ (var_names_make_unique)"
         )
     if not kept:
         raise DataError(
@@ -251,6 +258,6 @@ def _narrowed(model: Any, kept: Sequence[int] | npt.NDArray[np.intp]) -> Any:
     narrowed.n_features_in_ = len(kept)
     fixed = getattr(model, "fixed_programs", None)
     if fixed is not None:
-        narrowed.fixed_programs = np.asarray(fixed)[:, kept]
+        narrowed.fixed_programs = np.asarray(by_name(fixed, model.feature_names_in_))[:, kept]
     vars(narrowed).pop("_online", None)  # sums over features that are no longer there
     return narrowed

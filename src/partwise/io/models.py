@@ -115,6 +115,7 @@ def save_model(
         parameters["random_state"] = None
     from partwise import __version__
 
+    parameters = {key: _plain(value, model) for key, value in parameters.items()}
     packer = Packer()
     description = {
         "format": _FORMAT,
@@ -151,7 +152,8 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError("there is no such file", path=path)
+        what = "this is a folder, no model" if path.is_dir() else "there is no such file"
+        raise DataError(what, path=path)
     try:
         with zipfile.ZipFile(path) as archive:
             return _load(_Archive(archive, path), path)
@@ -271,6 +273,18 @@ def _check_shapes(model: Any) -> None:
             continue
         if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind != "f":
             raise ValueError("the sums of the batches do not fit the programs")
+
+
+def _plain(value: Any, model: Any) -> Any:
+    """Return a parameter as an array where it is a data frame (in the order of the fit) or column.
+
+    The names of the columns are those of the fit, which the model has.
+    """
+    if hasattr(value, "columns"):
+        from partwise.factorize._checks import by_name
+
+        return np.asarray(by_name(value, getattr(model, "feature_names_in_", None)))
+    return np.asarray(value) if hasattr(value, "iloc") else value
 
 
 def _names(model: Any, feature_names: Sequence[str]) -> np.ndarray:

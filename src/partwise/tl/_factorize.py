@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["consensus_nmf", "nmf", "select_rank"]
 
+#: Parameters of scanpy's functions -> what does it here.
+_OF_SCANPY = {
+    "n_comps": "the number of programs is the second argument",
+    "use_highly_variable": "mask_var='highly_variable' takes part of the variables",
+    "use_raw": "call this for adata.raw.to_adata(), or copy its X to a layer",
+    "rng": "the seed is random_state",
+}
 #: Parameters of `fit` rather than of the estimator.
 _OF_FIT = ("mask", "weights", "size_factors")
 
@@ -86,7 +93,7 @@ def nmf(
         estimator = MiniBatchNMF
         settings = {name: value for name, value in settings.items() if name != "solver"}
     settings["n_components"], settings["random_state"] = n_components, random_state
-    adata = _slots.target(adata, copy)
+    adata = _slots.target(adata, copy, key_added)
     _fit(adata, estimator, settings, layer, mask_var, key_added)
     return adata if copy else None
 
@@ -151,7 +158,7 @@ def consensus_nmf(
     from partwise.factorize import ConsensusNMF
 
     settings["n_components"], settings["random_state"] = n_components, random_state
-    adata = _slots.target(adata, copy)
+    adata = _slots.target(adata, copy, key_added)
     _fit(adata, ConsensusNMF, settings, layer, mask_var, key_added)
     return adata if copy else None
 
@@ -215,7 +222,7 @@ def select_rank(
     from partwise.factorize import select_rank as choose
     from partwise.io.containers import matrix_of, variables
 
-    adata = _slots.target(adata, copy)
+    adata = _slots.target(adata, copy, key_added)
     X = matrix_of(adata, layer=layer, mask=variables(adata, mask_var))
     found = choose(X, ranks, random_state=random_state, **settings)
     choice = {
@@ -245,12 +252,14 @@ def _fit(
     mask = variables(adata, mask_var)
     of_fit = {name: settings.pop(name) for name in _OF_FIT if name in settings}
     known = estimator._get_param_names()
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise UsageError(f"{estimator.__name__} has no parameter {unknown[0]!r}; it has {known}")
+    for name in settings:
+        if name in _OF_SCANPY and name not in known:
+            raise UsageError(f"there is no parameter {name!r}: {_OF_SCANPY[name]}")
     wrong = sorted(set(of_fit) - set(signature(estimator.fit_transform).parameters))
     if wrong:
         raise UsageError(f"{estimator.__name__} does not take {wrong[0]!r}")
+    if settings.get("fixed_programs") is not None:
+        settings["fixed_programs"] = _given(adata, settings["fixed_programs"], mask)
     model = estimator(**settings)
     values = {name: _aligned(adata, name, value, mask) for name, value in of_fit.items()}
     usage = model.fit_transform(matrix_of(adata, layer=layer, mask=mask), **values)
@@ -263,7 +272,22 @@ def _aligned(adata: AnnData, name: str, value: Any, mask: Any) -> Any:
         if value not in adata.obs:
             raise UsageError(f"size_factors: obs has no column {value!r}")
         return np.asarray(adata.obs[value], np.float64)
-    whole = getattr(value, "shape", None) == adata.shape
-    if mask is None or not whole:
+    shape = getattr(value, "shape", None)
+    if mask is None or shape not in (adata.shape, (1, adata.n_vars)):
         return value
+    value = value.tocsr() if hasattr(value, "tocsr") else np.asarray(value)
     return value[:, np.flatnonzero(mask)]
+
+
+def _given(adata: AnnData, programs: Any, mask: Any) -> Any:
+    """Return given programs as an array: by name if they have names, else in the order of var."""
+    from partwise.factorize._checks import by_name
+
+    kept = np.arange(adata.n_vars) if mask is None else np.flatnonzero(mask)
+    if hasattr(programs, "columns"):
+        names = [str(adata.var_names[j]) for j in kept]
+        if mask is not None:  # programs of all variables go with a part of them
+            programs = programs.loc[:, [str(c) in set(names) for c in programs.columns]]
+        return np.asarray(by_name(programs, names), np.float64)
+    whole = np.asarray(programs)
+    return whole[:, kept] if whole.ndim == 2 and whole.shape[1] == adata.n_vars else programs

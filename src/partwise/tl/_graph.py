@@ -75,7 +75,7 @@ def neighbors(
     from partwise.graph.graphs import distance_matrix, neighbor_weights
     from partwise.graph.neighbors import neighbors as search
 
-    adata = _slots.target(adata, copy)
+    adata = _slots.target(adata, copy, key_added)
     if use_rep not in adata.obsm:
         raise UsageError(f"obsm has no {use_rep!r}; it has {', '.join(map(repr, adata.obsm))}")
     if n_neighbors < 2:
@@ -158,7 +158,7 @@ def leiden(
     """
     from partwise.graph.leiden import leiden as communities
 
-    adata = _slots.target(adata, copy)
+    adata = _slots.target(adata, copy, key_added)
     found = communities(
         _connectivities(adata, neighbors_key),
         resolution,

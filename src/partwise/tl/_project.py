@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partwise import _slots
+from partwise.exceptions import UsageError
 from partwise.tl._write import write_fit
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def project(
     DataError
         If no gene is shared, or a program is covered by less than `min_coverage`.
     UsageError
-        If there is no such layer, or the model has no names.
+        If there is no such layer, or the model is none or has no names.
 
     Examples
     --------
@@ -82,7 +83,8 @@ def project(
     from partwise.factorize.projection import restrict, row_fit
     from partwise.prepare.recipe import Recipe
 
-    adata = _slots.target(adata, copy)
+    key_added = key if key_added is None else key_added
+    adata = _slots.target(adata, copy, key_added)
     fitted = _model(model, key)
     found = restrict(fitted, [str(name) for name in adata.var_names])
     found.coverage.require(min_coverage)
@@ -93,7 +95,6 @@ def project(
     # the matrix keeps the order of the variables; so must the programs
     narrowed = found.in_order()
     usage = narrowed.transform(X)
-    key_added = key if key_added is None else key_added
     coverage = {
         "features": found.coverage.features,
         "programs": found.coverage.programs,
@@ -129,4 +130,9 @@ def _model(model: Any, key: str) -> Any:
         from partwise.io.fitted import model_of
 
         return model_of(model, key)
+    if not hasattr(model, "transform"):
+        raise UsageError(
+            "model must be a fitted AnnData, a fitted estimator or the path of a saved model, not "
+            f"a {type(model).__name__}"
+        )
     return model

@@ -39,6 +39,7 @@ _REASONS = {
     errno.EACCES: "permission to write was denied; choose another output folder",
     errno.EPERM: "permission to write was denied; choose another output folder",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+    errno.EISDIR: "there is a folder of that name",
     errno.ENAMETOOLONG: "the file name is too long for this disk",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
 }
@@ -107,6 +108,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, FileNotFoundError) and not final.parent.exists():
+            raise ResourceError(
+                f"cannot write {final}: there is no folder {final.parent}"
+            ) from error
         if isinstance(error, OSError) and error.errno in _REASONS:
             raise explain_os_error(error, final) from error
         raise

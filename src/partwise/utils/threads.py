@@ -61,7 +61,9 @@ def resolve_threads(n_threads: int | None) -> int:
         except ValueError:
             raise UsageError(f"{_ENVIRONMENT} must be a whole number, not {text!r}") from None
     if isinstance(n_threads, bool) or not hasattr(n_threads, "__index__") or n_threads < 1:
-        raise UsageError(f"the number of threads must be a whole number from 1 up, not {n_threads}")
+        raise UsageError(
+            f"the number of threads must be a whole number from 1 up, not {n_threads!r}"
+        )
     return int(n_threads)
 
 
