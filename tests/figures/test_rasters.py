@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from partwise.figures import factor_plot, rasters
+from partwise.sequences import reconstruct
 from sequence_figures import WHITE, Recorded, image, panel, planted, reconstructed
 
 
@@ -86,5 +87,19 @@ def test_binned_reconstruction_is_the_mean_of_the_reconstruction(size, window):
     found = rasters.bin_reconstruction(W, H, order, window, size)
     for k in range(3):
         whole = reconstructed(W[:, [k]], H[[k]])
+        expected = rasters.bin_data(whole, order, window, size, how="mean").values
+        np.testing.assert_allclose(found[k], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(12, 200), (5, 31)])
+@pytest.mark.parametrize("window", [(0, 200), (17, 120), (95, 105)])
+def test_binned_reconstruction_ends_with_its_epochs(size, window):
+    W, H, _ = planted(t=200)
+    H[:, ::3] += 0.5
+    epochs = [(0, 14), (14, 20), (40, 100), (103, 200)]
+    order = np.arange(12)
+    found = rasters.bin_reconstruction(W, H, order, window, size, epochs)
+    for k in range(3):
+        whole = reconstruct(W[:, [k]], H[[k]], epochs=epochs)
         expected = rasters.bin_data(whole, order, window, size, how="mean").values
         np.testing.assert_allclose(found[k], expected, atol=1e-12)

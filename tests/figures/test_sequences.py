@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 
 from partwise.exceptions import UsageError
 from partwise.figures import factor_colors, factor_plot, render, titled
+from partwise.sequences import reconstruct
 from sequence_figures import apart, axes_of, drawn, image, inside, is_white, panel, planted, texts
 
 
@@ -90,13 +91,14 @@ def test_significance_empty_factors_and_loadings():
         W, H, X, significant=[True, False, True, False], loadings=[0.3, 0.15, 2e-4, 0]
     )
     rows = panel(figure, "factors")
-    assert texts(rows)[:4] == ["1  ★", "2  n.s.", "3  ★", "4  empty"]
-    assert texts(rows)[4:] == ["30 %", "15 %", "< 0.1 %", "Loading"]
+    assert texts(rows)[:3] == ["1  ★", "2  n.s.", "3  ★"]
+    assert texts(rows)[3:] == ["30 %", "15 %", "< 0.1 %", "Loading"]
     widths = [bar.get_width() for bar in rows.patches]
-    np.testing.assert_allclose(np.array(widths) / widths[0], [1, 0.5, 2e-4 / 0.3, 0])
+    np.testing.assert_allclose(np.array(widths) / widths[0], [1, 0.5, 2e-4 / 0.3])
     motifs = panel(figure, "motifs")
     assert len(motifs.images) == 3
-    assert "empty" in texts(motifs)
+    assert texts(motifs) == ["1", "2", "3"]
+    assert texts(panel(figure, "activations")) == ["1 empty factor: 4"]
     strong, pale = (
         np.asarray(motifs.images[k].get_array()).reshape(-1, 3).sum(axis=1).min() for k in (0, 1)
     )
@@ -104,6 +106,74 @@ def test_significance_empty_factors_and_loadings():
     assert strong == pytest.approx(sum(to_rgb(factor_colors(1)[0])))
     assert pale > full + 0.3
     assert len(panel(figure, "activations").collections) == 3
+
+
+def test_empty_factors_are_a_line():
+    W, H, X = planted(k=12, n=24)
+    for k in (1, 4):
+        W[:, k] = 0
+    H[7:10] = 0
+    figure = factor_plot(W, H, X, loadings=np.linspace(0.3, 0.1, 12), significant=[True] * 12)
+    note = "5 empty factors: 2, 5, 8-10"
+    assert texts(panel(figure, "activations")) == [note]
+    kept = [0, 2, 3, 5, 6, 10, 11]
+    assert texts(panel(figure, "motifs")) == [str(k + 1) for k in kept]
+    shades = [row.get_facecolor()[0, :3] for row in panel(figure, "activations").collections]
+    np.testing.assert_allclose(shades, [to_rgb(factor_colors(12)[k]) for k in kept])
+    bars = [bar.get_width() for bar in panel(figure, "factors").patches]
+    np.testing.assert_allclose(np.array(bars) / bars[0], np.linspace(0.3, 0.1, 12)[kept] / 0.3)
+    # what is left has the room of as many factors
+    without = factor_plot(W[:, kept], H[kept], X, loadings=np.linspace(0.3, 0.1, 12)[kept])
+    tiles = [panel(one, "motifs").images[0].get_extent() for one in (figure, without)]
+    assert tiles[0] == tiles[1]
+    drawn(figure)
+    for text in panel(figure, "activations").texts:
+        inside(figure, text)
+    side = factor_plot(W, H, X, rate=30.0, side={"Song": (X[:5], 30.0)})
+    drawn(side)
+    box = panel(side, "activations").texts[0].get_window_extent()
+    assert box.y0 >= panel(side, "side").get_window_extent().y1 - 1
+    named = factor_plot(W, H, X, names=[f"call {k}" for k in range(12)])
+    found = texts(panel(named, "activations"))[0]
+    assert found == "5 empty factors: call 1, call 4, call 7, call 8, call 9"
+
+
+def test_motifs_end_where_an_epoch_does():
+    W, H, _ = planted()
+    epochs = [(0, 61), (61, 120), (130, 195)]
+    inside_ = np.zeros(200, bool)
+    for start, stop in epochs:
+        inside_[start:stop] = True
+    H[0, [58, 118, 190]] = 1.0
+    H[:, ~inside_] = 0
+    whole = factor_plot(W, H, show="reconstruction")
+    figure = factor_plot(W, H, show="reconstruction", epochs=epochs)
+    expected = reconstruct(W, H, epochs=epochs)
+    np.testing.assert_array_equal(is_white(image(panel(figure, "center"))), expected == 0)
+    assert not (is_white(image(panel(whole, "center"))) == (expected == 0)).all()
+    for label in ("center", "activations"):
+        axes = panel(figure, label)
+        assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [61]
+        spans = [(box.x0, box.x1) for box in (patch.get_bbox() for patch in axes.patches)]
+        assert spans == [(120, 130), (195, 200)]
+    legend = panel(figure, "activations").get_title(loc="right")
+    assert legend == "dashed: an epoch ends, grey: in no epoch"
+    apart_ = factor_plot(W, H, start=62, stop=110, epochs=epochs)
+    assert not panel(apart_, "center").patches
+    assert not panel(apart_, "activations").get_title(loc="right")
+
+
+def test_many_epochs_are_counted_and_thin_gaps_are_lines():
+    W, H, X = planted(t=6000)
+    every = [(i, i + 50) for i in range(0, 6000, 50)]
+    figure = factor_plot(W, H, X, epochs=every)
+    assert not [a for a in panel(figure, "center").lines if a.get_linestyle() == "--"]
+    assert panel(figure, "activations").get_title(loc="right").startswith("120 epochs")
+    thin = factor_plot(W, H, X, epochs=[(0, 3000), (3001, 6000)])
+    (line,) = (a for a in panel(thin, "center").lines if a.get_linestyle() == "--")
+    assert line.get_xdata()[0] == 3000.5
+    outside = factor_plot(W, H, X, epochs=[(0, 100)], start=200, stop=300)
+    assert len(panel(outside, "center").patches) == 1
 
 
 def test_names():
@@ -247,6 +317,7 @@ def test_no_factors_to_draw():
         ({"loadings": [0.1]}, "loadings has 1 entries for 3"),
         ({"side": {"Song": (np.zeros((2, 3, 4)), 1.0)}}, "side channel 'Song'"),
         ({"side": {"Song": (np.zeros(4), 0.0)}}, "side channel 'Song'"),
+        ({"epochs": [(0, 300)]}, "outside of the recording"),
         ({"motifs": np.ones((12, 2, 4))}, "they are 12 x 2 x 4 and 3 x 200"),
     ],
 )

@@ -38,6 +38,19 @@ def test_triggered_means(kind):
     assert not is_white(single[2, 6])
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix, Recorded])
+def test_nothing_is_taken_from_another_epoch(kind):
+    X = np.ones((1, 60))
+    X[0, 30:] = 9.0
+    events = occurrences([28, 45])
+    figure = triggered_rasters(kind(X), events, before=2, after=5, epochs=[(0, 30), (30, 48)])
+    single = image(figure.axes[1])
+    grey = (single == single[0, 6]).all(axis=-1)
+    np.testing.assert_array_equal(grey, [[False] * 4 + [True] * 3, [False] * 5 + [True] * 2])
+    with pytest.raises(UsageError, match="outside of the recording"):
+        triggered_rasters(X, events, before=2, after=5, epochs=[(0, 70)])
+
+
 def test_the_strongest_events_are_drawn():
     X = np.zeros((1, 3000))
     frames = np.arange(10, 2900, 10)

@@ -93,6 +93,127 @@ class TestStatistic:
         assert [bool(reason) for reason in found.excluded] == [False] * 6 + [True] * 4
 
 
+def seen_around_gaps(X, motif, hidden, epochs=None):
+    """Z of one motif by its definition with hidden entries, at the frames that count."""
+    spans = [(0, X.shape[1])] if epochs is None else epochs
+    inside = np.zeros(X.shape[1], bool)
+    for start, stop in spans:
+        inside[start:stop] = True
+    deviation = np.zeros(X.shape)
+    for row, values, gone in zip(deviation, X, hidden, strict=True):
+        there = inside & ~gone
+        if there.any():
+            row[there] = values[there] - values[there].mean()
+    parts = []
+    for start, stop in spans:
+        lags = range(motif.shape[1])
+        z = sum(motif[:, lag] @ np.roll(deviation[:, start:stop], -lag, axis=1) for lag in lags)
+        some = ~hidden[:, start:stop].all(axis=0)
+        parts.append(z[np.any([np.roll(some, -lag) for lag in lags], axis=0)])
+    return np.concatenate(parts)
+
+
+class TestHidden:
+    @pytest.fixture
+    def hidden(self):
+        """Single entries, a gap in all units, and a unit that is hidden throughout."""
+        hidden = np.random.default_rng(2).random((7, 230)) < 0.05
+        hidden[:, 50:75] = True
+        hidden[3] = True
+        return hidden
+
+    @pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+    @pytest.mark.parametrize("epochs", [None, [(0, 60), (62, 230)]])
+    def test_statistic_and_nulls_are_of_what_is_observed(self, recording, hidden, form, epochs):
+        X, W = recording
+        found = run(form(X), W, mask=form(hidden), epochs=epochs, n_null=5, random_state=11)
+        seed = int(np.random.default_rng(11).integers(2**62))
+        for k in range(3):
+            expected = skew(seen_around_gaps(X, W[:, k], hidden, epochs))
+            assert found.statistic[k] == pytest.approx(expected, rel=1e-9)
+            lags = np.random.default_rng([seed, k]).integers(9, size=(120, 7), dtype=np.int32)
+            copy = np.stack([np.roll(W[n, k], lags[3, n]) for n in range(7)])
+            expected = skew(seen_around_gaps(X, copy, hidden, epochs))
+            assert found.null[k][3] == pytest.approx(expected, rel=1e-9)
+
+    @pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix, sp.csc_matrix])
+    def test_hidden_values_do_not_matter(self, recording, hidden, form):
+        X, W = recording
+        given = {"n_null": 30, "random_state": 0}
+        found = run(form(np.where(hidden, 0.0, X)), W, mask=hidden, **given)
+        for other in (np.nan, -3.0, 1e9, X):
+            again = run(form(np.where(hidden, other, X)), W, mask=hidden, **given)
+            np.testing.assert_array_equal(again.statistic, found.statistic)
+            for a, b in zip(again.null, found.null, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+    def test_ways_to_hide(self, recording, hidden):
+        X, W = recording
+        found = run(X, W, mask=hidden, n_null=20, random_state=0)
+        gaps = np.where(hidden, np.nan, X)
+        for given in (
+            run(gaps, W, missing="hide", n_null=20, random_state=0),
+            run(np.ma.masked_invalid(gaps), W, n_null=20, random_state=0),
+            run(gaps, W, mask=sp.csc_matrix(hidden), n_null=20, random_state=0),
+        ):
+            np.testing.assert_array_equal(given.pvalues, found.pvalues)
+
+    def test_nothing_hidden_is_the_same(self, recording):
+        X, W = recording
+        found = run(X, W, n_null=30, random_state=0)
+        again = run(X, W, mask=np.zeros(X.shape, bool), n_null=30, random_state=0)
+        np.testing.assert_array_equal(again.statistic, found.statistic)
+        # one entry of a long recording changes next to nothing, though the sums are others
+        one = np.zeros(X.shape, bool)
+        one[4, 100] = True
+        near = run(X, W, mask=one, n_null=30, random_state=0)
+        np.testing.assert_allclose(near.statistic, found.statistic, atol=0.05)
+        assert not np.array_equal(near.statistic, found.statistic)
+
+    def test_pieces_and_sources(self, recording, hidden, monkeypatch):
+        X, W = recording
+        whole = run(X, W, mask=hidden, n_null=30, early_stop=False, random_state=0)
+
+        class Source:
+            shape, dtype = X.shape, X.dtype
+
+            def frames(self, start, stop):
+                return np.where(hidden, np.nan, X)[:, start:stop]
+
+        monkeypatch.setattr(_nulls, "_PIECE", 40)
+        monkeypatch.setattr(_nulls, "_TIMES_LAGS", 1)
+        pieces = run(Source(), W, missing="hide", n_null=30, early_stop=False, random_state=0)
+        np.testing.assert_allclose(pieces.statistic, whole.statistic, rtol=1e-9)
+        np.testing.assert_allclose(pieces.null, whole.null, rtol=1e-9)
+
+    def test_planted_motifs_are_found_beside_gaps(self, planted):
+        X, W = planted
+        rng = np.random.default_rng(0)
+        mask = np.zeros(X.shape, bool)
+        for start in rng.integers(2980, size=15):
+            mask[:, start : start + 20] = True
+        baseline = X.toarray() + 0.3
+        turned = np.stack([np.roll(row, rng.integers(W.shape[2]), axis=1) for row in W])
+        both = np.concatenate([W, turned], axis=1)
+        for data in (X, baseline):
+            found = run(data, both, mask=mask, random_state=0)
+            assert found.significant.tolist() == [True, True, False, False]
+        # a baseline is no part of the statistic, gap or not
+        first, second = (run(data, W, mask=mask, random_state=0) for data in (X, baseline))
+        np.testing.assert_allclose(first.statistic, second.statistic, rtol=1e-4)
+
+    def test_what_cannot_be_used(self, recording, hidden):
+        X, W = recording
+        with pytest.raises(DataError, match=r"all entries .* hidden"):
+            run(X, W, mask=np.ones(X.shape, bool))
+        with pytest.raises(UsageError, match="missing must be"):
+            run(X, W, missing="zero")
+        with pytest.raises(UsageError, match="the mask is"):
+            run(X, W, mask=hidden[:, :-1])
+        with pytest.raises(DataError, match="or hide them"):
+            run(np.where(hidden, np.nan, X), W)
+
+
 class TestNulls:
     def test_rotate_each_unit_by_itself(self, recording):
         X, W = recording

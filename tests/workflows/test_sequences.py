@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from partwise.exceptions import DataError, UsageError
-from partwise.sequences import match_motifs
+from partwise.sequences import match_motifs, select_k, select_lambda, test_significance
 from partwise.workflows import (
     SequencesFitOptions,
     SequencesPlotOptions,
@@ -319,6 +319,28 @@ class TestBadInput:
         )
         assert any("40 values are missing" in text for text in found.found["notes"])
         assert match_motifs(made.simulated.motifs, found.fit.motifs).scores.min() > 0.9
+        assert "40 missing values were left out" in found.outputs["report"].read_text()
+
+    def test_missing_values_are_hidden_from_the_test(self, made, tmp_path):
+        X = made.simulated.X.toarray().astype(float) + 0.2
+        X[:, 2500:2560] = np.nan
+        np.savez(tmp_path / "x.npz", X=X, rate=30.0)
+        fit = sequences_fit(
+            tmp_path / "x.npz", **{**FAST, "max_iter": 10}, missing="hide", figure=(),
+            output_dir=tmp_path / "fit",
+        )  # fmt: skip
+        expected = test_significance(
+            X[:, 2250:], fit.fit.motifs, missing="hide", n_null=100, random_state=1
+        )
+        np.testing.assert_allclose(fit.test.statistic, expected.statistic, rtol=1e-9)
+        np.testing.assert_array_equal(fit.test.pvalues, expected.pvalues)
+        again = sequences_significance(
+            tmp_path / "fit", tmp_path / "x.npz", missing="hide", n_null=100, seed=1, figure=(),
+            output_dir=tmp_path / "test",
+        )  # fmt: skip
+        np.testing.assert_array_equal(again.test.pvalues, fit.test.pvalues)
+        assert not again.warnings
+        assert "960 missing values were left out" in again.outputs["report"].read_text()
 
 
 class TestSignificance:
@@ -478,12 +500,35 @@ class TestChoices:
         for kind in ("fits", "curves"):
             assert again.outputs[kind].read_bytes() == whole.outputs[kind].read_bytes()
 
-    def test_missing_values_are_refused(self, tmp_path):
-        X = np.ones((4, 300))
-        X[0, 3] = np.nan
+    @pytest.mark.parametrize("on_disk", [False, True])
+    def test_missing_values_are_hidden(self, tmp_path, monkeypatch, on_disk):
+        _plain_sweeps(monkeypatch)
+        rng = np.random.default_rng(0)
+        X = rng.random((6, 300)) * (rng.random((6, 300)) < 0.2)
+        X[:, 40:60] = np.nan
+        X[2, 280] = np.nan
         np.save(tmp_path / "x.npy", X)
-        with pytest.raises(UsageError, match="missing values"):
-            sequences_sweep(tmp_path / "x.npy", n_lags=5, missing="hide", output_dir=tmp_path / "o")
+        shared = {"n_lags": 5, "max_iter": 4, "figure": (), "missing": "hide"}
+        shared |= {"in_memory": "12KiB"} if on_disk else {}
+        with pytest.raises(DataError, match="--missing hide"):
+            sequences_sweep(tmp_path / "x.npy", **shared | {"missing": "raise"})
+        swept = sequences_sweep(
+            tmp_path / "x.npy", n_components=2, lambdas=(1e-3, 1e-1), n_repeats=1,
+            output_dir=tmp_path / "a", **shared,
+        )  # fmt: skip
+        settings = {"max_iter": 4, "tol": 0.0, "missing": "hide"}
+        expected = select_lambda(
+            X, 2, 5, lambdas=(1e-3, 1e-1), n_repeats=1, random_state=42, settings=settings
+        ).table
+        pd.testing.assert_frame_equal(swept.chosen.table, expected, rtol=1e-6)
+        chosen = sequences_select_k(
+            tmp_path / "x.npy", ks="1,2", n_repeats=2, tol=0, output_dir=tmp_path / "b", **shared
+        )
+        expected = select_k(X, (1, 2), 5, n_repeats=2, random_state=42, settings=settings).table
+        pd.testing.assert_frame_equal(chosen.chosen.table, expected, rtol=1e-6)
+        for run in (swept, chosen):
+            page = run.outputs["report"].read_text()
+            assert "121 missing values were left out throughout (6.72% of all)" in page
 
 
 class TestSimulate:

@@ -6,7 +6,7 @@ their non-zeros, files are read in blocks, and a reconstruction is formed from b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -208,24 +208,39 @@ def bin_largest(values: Array, edges: IntArray, *, axis: int) -> Array:
 
 
 def bin_activations(
-    activations: Array, window: tuple[int, int], columns: IntArray, n_lags: int
+    activations: Array,
+    window: tuple[int, int],
+    columns: IntArray,
+    n_lags: int,
+    epochs: Sequence[tuple[int, int]] | None = None,
 ) -> FloatArray:
     """Return mean over the frames t of each bin of activations[k, t - l], K x L x bins.
 
-    Averages and lags commute, so a reconstruction can be binned before it is formed.
+    Averages and lags commute, so a reconstruction can be binned before it is formed. No lag reaches
+    from one epoch into the next, and frames outside of all are zero.
     """
     start, stop = window
-    first = max(0, start - n_lags + 1)
-    part = np.asarray(activations[:, first:stop], dtype=np.float64)
     widths = np.diff(columns)
-    lags = np.arange(n_lags)
-    if (widths == 1).all():
-        at = start - first + columns[None, :-1] - lags[:, None]
-        return np.where(at >= 0, part[:, np.maximum(at, 0)], 0.0)
-    sums = np.pad(np.cumsum(part, axis=1), ((0, 0), (1, 0)))
-    at = np.maximum(start - first + columns[None, :] - lags[:, None], 0)
-    # differences of sums may end a rounding error below zero
-    return np.maximum(np.diff(sums[:, at], axis=2), 0.0) / widths
+    lags = np.arange(n_lags)[:, None]
+    found = np.zeros((len(activations), n_lags, len(widths)))
+    for low, high in ((0, activations.shape[1]),) if epochs is None else epochs:
+        first, last = max(low, start), min(high, stop)
+        if first >= last:
+            continue
+        begin = max(low, start - n_lags + 1)
+        part = np.asarray(activations[:, begin:last], dtype=np.float64)
+        a = int(np.searchsorted(columns, first - start, side="right")) - 1
+        b = int(np.searchsorted(columns, last - start, side="left"))
+        if (widths == 1).all():
+            at = np.arange(first, last) - lags - begin
+            found[:, :, a:b] += np.where(at >= 0, part[:, np.maximum(at, 0)], 0.0)
+            continue
+        sums = np.pad(np.cumsum(part, axis=1), ((0, 0), (1, 0)))
+        edges = np.clip(start + columns[a : b + 1], first, last)
+        at = np.maximum(edges - lags - begin, 0)
+        # differences of sums may end a rounding error below zero
+        found[:, :, a:b] += np.maximum(np.diff(sums[:, at], axis=2), 0.0)
+    return found / widths
 
 
 def bin_reconstruction(
@@ -234,6 +249,7 @@ def bin_reconstruction(
     order: IntArray,
     window: tuple[int, int],
     size: tuple[int, int],
+    epochs: Sequence[tuple[int, int]] | None = None,
 ) -> FloatArray:
     """Return the mean of each factor's part of the model on each dot, K x rows x columns.
 
@@ -243,9 +259,11 @@ def bin_reconstruction(
         N x K x L and K x T.
     order, window, size
         As in `bin_data`.
+    epochs
+        (start, stop) in frames that no motif leaves; None for one of all frames.
     """
     rows, columns = bin_edges(len(order), size[0]), bin_edges(window[1] - window[0], size[1])
     drawn = np.asarray(motifs, dtype=np.float64)[order]
     weights = np.add.reduceat(drawn, rows[:-1], axis=0) / np.diff(rows)[:, None, None]
-    shifted = bin_activations(activations, window, columns, motifs.shape[2])
+    shifted = bin_activations(activations, window, columns, motifs.shape[2], epochs)
     return np.stack([weights[:, k] @ shifted[k] for k in range(motifs.shape[1])])

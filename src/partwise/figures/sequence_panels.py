@@ -22,12 +22,14 @@ from partwise.figures.rasters import (
     bin_reconstruction,
     dot_note,
 )
-from partwise.figures.sequence_sheet import DPI, GAP, Model, Sheet
+from partwise.figures.sequence_epochs import mark_epochs
+from partwise.figures.sequence_sheet import DPI, GAP, MISSING, Model, Sheet
 from partwise.figures.style import (
     FAINT,
     INK,
     LETTER,
     display_name,
+    elide,
     wrapped,
 )
 
@@ -43,7 +45,6 @@ __all__ = [
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 
-_MISSING = "#DCDCDC"
 _FRAME = "#D0D0D0"
 #: Single weak entries are drawn a little darker than in proportion.
 _GAMMA = 0.75
@@ -54,6 +55,7 @@ _SIDE_SCALE = "magma"
 #: Values beyond this quantile of those above zero share the darkest colour.
 _TOP_QUANTILE = 0.98
 _SMALLEST_LABEL = 0.115  # inches per line
+_NOTE_LETTER = 0.055  # inches
 
 
 def draw_motifs(figure: Figure, sheet: Sheet, model: Model) -> None:
@@ -120,7 +122,9 @@ def draw_center(figure: Figure, sheet: Sheet, model: Model, data: Any) -> None:
     n, (start, stop) = len(model.order), model.window
     size = (_dots(sheet.data), _dots(sheet.center))
     if data is None:
-        parts = bin_reconstruction(model.motifs, model.activations, model.order, model.window, size)
+        parts = bin_reconstruction(
+            model.motifs, model.activations, model.order, model.window, size, model.epochs
+        )
         image = _blended(parts, model.colors)
         rows, columns = n / image.shape[0], (stop - start) / image.shape[1]
         note = dot_note(rows, columns, largest=False)
@@ -136,6 +140,7 @@ def draw_center(figure: Figure, sheet: Sheet, model: Model, data: Any) -> None:
         image = _tinted(((values - low).clip(0) / top) ** gamma, INK)
         note = dot_note(picture.rows, picture.frames, largest=picture.largest)
     _image(axes, image, (model.seconds(start), model.seconds(stop), n, 0))
+    mark_epochs(axes, model, sheet.center)
     axes.set_title("Reconstruction" if data is None else "Data", fontsize=9, pad=4)
     axes.set_title(note, loc="right", fontsize=7.5, color=FAINT, fontweight="normal", pad=4)
     _bare(axes)
@@ -172,7 +177,7 @@ def draw_side(
         picture = bin_data(values, rows, (first, last), size, how="mean")
         known = picture.values[np.isfinite(picture.values)]
         low, high = np.quantile(known, [0.01, 0.995]) if known.size else (0.0, 1.0)
-        dots = mpl.colormaps[_SIDE_SCALE].with_extremes(bad=_MISSING)(
+        dots = mpl.colormaps[_SIDE_SCALE].with_extremes(bad=MISSING)(
             np.ma.masked_invalid((picture.values - low) / (high - low or 1.0))
         )
         _image(axes, dots, (first / per, last / per, 0, len(rows)))
@@ -226,16 +231,28 @@ def draw_activations(figure: Figure, sheet: Sheet, model: Model, bottom: float) 
         )
     if not inside.any():
         _say(axes, "no factor is active in this window")
+    note = "; ".join(filter(None, (mark_epochs(axes, model, sheet.center), note)))
     axes.set_title("Activations", fontsize=9, pad=4)
     axes.set_title(note, loc="right", fontsize=7.5, color=FAINT, fontweight="normal", pad=4)
     _bare(axes)
     axes.set_xlim(model.seconds(start), model.seconds(stop))
     axes.set_xticks([])
     axes.set(ylim=(model.k, 0), yticks=[])
+    if model.note:
+        axes.annotate(
+            elide(model.note, int(sheet.center / _NOTE_LETTER)),
+            (0, 0),
+            xycoords="axes fraction",
+            xytext=(0, -2),
+            textcoords="offset points",
+            va="top",
+            fontsize=7.5,
+            color=FAINT,
+        )
 
 
 def draw_factors(
-    figure: Figure, sheet: Sheet, model: Model, bottom: float, loadings: npt.ArrayLike | None
+    figure: Figure, sheet: Sheet, model: Model, bottom: float, loadings: FloatArray | None
 ) -> None:
     """Name the rows of the activations and draw what each factor explains."""
     width = sheet.motifs + Sheet.STRIP + Sheet.AIR
@@ -256,9 +273,7 @@ def draw_factors(
     axes.set_axis_off()
     if loadings is None:
         return
-    shares = np.asarray(loadings, dtype=float)
-    if shares.shape != (model.k,):
-        raise UsageError(f"loadings has {shares.size} entries for {model.k} factors")
+    shares = loadings
     right = width - LETTER * max(map(len, labels)) - 0.12
     longest = max(0.2, right - 0.4)
     lengths = longest * np.nan_to_num(shares) / (np.nanmax(shares, initial=0.0) or 1.0)
@@ -367,7 +382,7 @@ def _tinted(values: Array, color: str) -> FloatArray:
     """Return an image that runs from white at 0 to the colour at 1; what is missing is grey."""
     strength = np.clip(np.nan_to_num(values), 0, 1)[..., None]
     image: FloatArray = 1 - strength * (1 - np.array(to_rgb(color)))
-    image[np.isnan(values)] = to_rgb(_MISSING)
+    image[np.isnan(values)] = to_rgb(MISSING)
     return image
 
 

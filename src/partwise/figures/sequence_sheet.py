@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 
 from partwise.figures.style import FULL_WIDTH, GREY, LETTER, OKABE_ITO, display_name
 
-__all__ = ["DPI", "GAP", "Model", "Sheet", "factor_colors", "sheet_for"]
+__all__ = ["DPI", "GAP", "MISSING", "Model", "Sheet", "factor_colors", "sheet_for"]
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.intp]
@@ -24,6 +25,8 @@ IntArray = npt.NDArray[np.intp]
 DPI = 160
 #: Gap between two tiles, as a share of a tile.
 GAP = 0.16
+#: What is missing.
+MISSING = "#DCDCDC"
 #: Height of the smallest row that can be named, inches.
 _ROW = 0.118
 #: Further hues and depths, as the lighter versions of `palette` are too pale for a raster.
@@ -72,6 +75,9 @@ class Model:
     names: list[str]
     significant: npt.NDArray[np.bool_] | None
     sorted: bool
+    numbers: IntArray  # which of all factors these are, from 0
+    epochs: tuple[tuple[int, int], ...] | None = None
+    note: str = ""  # about factors that are not drawn
 
     @property
     def k(self) -> int:
@@ -93,7 +99,7 @@ class Model:
     @functools.cached_property
     def colors(self) -> list[str]:
         """Colour of each factor: pale if it is not significant, grey if it is empty."""
-        shades = factor_colors(self.k)
+        shades = [factor_colors(int(number) + 1)[-1] for number in self.numbers]
         for k in range(self.k):
             if self.empty[k]:
                 shades[k] = GREY
@@ -106,7 +112,7 @@ class Model:
         """What stands above the tiles: names if they are short, otherwise numbers."""
         if max(map(len, self.names)) <= _SHORT:
             return self.names
-        return [str(k + 1) for k in range(self.k)]
+        return [str(number + 1) for number in self.numbers]
 
     @functools.cached_property
     def labels(self) -> list[str]:
@@ -121,9 +127,48 @@ class Model:
             labels.append(label)
         return labels
 
+    def without_empty(self) -> Model:
+        """Return the model of the factors that are not empty, with a note on those that are.
+
+        Where all are empty, all stay.
+        """
+        kept, empty = np.flatnonzero(~self.empty), np.flatnonzero(self.empty)
+        if not len(kept) or not len(empty):
+            return self
+        which = _ranges(self.numbers[empty] + 1)
+        if self.names != [str(number + 1) for number in self.numbers]:
+            which = ", ".join(display_name(self.names[i], 16) for i in empty)
+        factors = "factor" if len(empty) == 1 else "factors"
+        return dataclasses.replace(
+            self,
+            motifs=self.motifs[:, kept],
+            activations=self.activations[kept],
+            names=[self.names[i] for i in kept],
+            significant=None if self.significant is None else self.significant[kept],
+            numbers=self.numbers[kept],
+            note=f"{len(empty)} empty {factors}: {which}",
+        )
+
     def seconds(self, frame: float) -> float:
         """Return the time at which a frame begins; the frame itself if there is no rate."""
         return frame / (self.rate or 1.0)
+
+
+def _ranges(numbers: IntArray) -> str:
+    """Return ascending numbers as text, three or more in a row as a range.
+
+    Examples
+    --------
+    >>> _ranges(np.array([2, 5, 6, 8, 9, 10]))
+    '2, 5, 6, 8-10'
+    """
+    parts = []
+    for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1):
+        if len(run) > 2:
+            parts.append(f"{run[0]}-{run[-1]}")
+        else:
+            parts += [str(number) for number in run]
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -138,8 +183,9 @@ class Sheet:
     data: float
     activations: float
     sides: tuple[float, ...]
+    note: float
 
-    RIGHT, BOTTOM, TOP, BAND, STRIP, AIR = 0.14, 0.5, 0.28, 0.24, 0.09, 0.07
+    RIGHT, BOTTOM, TOP, BAND, STRIP, AIR, NOTE = 0.14, 0.5, 0.28, 0.24, 0.09, 0.07, 0.16
 
     def axes(self, figure: Figure, left: float, bottom: float, size: tuple[float, float]) -> Axes:
         """Add axes of a size at a place, in inches from the lower left corner."""
@@ -177,5 +223,6 @@ def sheet_for(model: Model, sides: Sequence[float], *, loadings: bool) -> Sheet:
     data = float(np.clip(0.85 + 0.028 * n, 1.0, 3.7))
     activations = float(max(min(0.175 * k, 2.6), min(_ROW * k, 4.8), 0.4))
     channels = sum(sides) + Sheet.AIR * len(sides)
-    height = Sheet.BOTTOM + data + Sheet.BAND + channels + activations + Sheet.TOP
-    return Sheet(FULL_WIDTH, height, left, motifs, center, data, activations, tuple(sides))
+    note = Sheet.NOTE if model.note else 0.0
+    height = Sheet.BOTTOM + data + Sheet.BAND + channels + note + activations + Sheet.TOP
+    return Sheet(FULL_WIDTH, height, left, motifs, center, data, activations, tuple(sides), note)

@@ -8,6 +8,7 @@ high-dimensional datasets, with applications to neuroscience, eLife 8:e38471 (20
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from partwise.figures.sequence_panels import (
 )
 from partwise.figures.sequence_sheet import DPI, Model, sheet_for
 from partwise.figures.style import elide, message_figure, styled
+from partwise.sequences._timeline import check_epochs
 
 __all__ = ["factor_plot", "titled"]
 
@@ -49,12 +51,13 @@ def factor_plot(
     significant: Sequence[bool] | npt.NDArray[np.bool_] | None = None,
     names: Sequence[str] | None = None,
     loadings: npt.ArrayLike | None = None,
+    epochs: Any = None,
 ) -> Figure:
     """Draw motifs left, activations above, and data or reconstruction in the centre.
 
     The reconstruction, Xhat[n, t] = sum_k sum_l W[n, k, l] H[k, t - l], is coloured by factor and
     formed inside the window only. Recordings with more units or frames than the picture has dots
-    are binned; the figure says how.
+    are binned; the figure says how. Empty factors have no room of their own: a line names them.
 
     Parameters
     ----------
@@ -83,6 +86,10 @@ def factor_plot(
         Names of the factors; by default 1, 2, ...
     loadings
         Share of the data's sum of squares that each factor explains, drawn as bars.
+    epochs
+        (start, stop) in frames, as the fit had them: motifs of the reconstruction end where an
+        epoch does, a dashed line shows where the next one follows at once, and what lies in none
+        is grey.
 
     Returns
     -------
@@ -107,13 +114,15 @@ def factor_plot(
     if show not in ("data", "reconstruction"):
         raise UsageError(f"show must be 'data' or 'reconstruction', not {show!r}")
     model = _check(motifs, activations, data, order, (start, stop), rate, significant, names)
+    shares = _checked_loadings(loadings, model.k)
+    model = dataclasses.replace(model, epochs=_checked_epochs(epochs, model)).without_empty()
     if 0 in (model.k, len(model.order), model.activations.shape[1]):
         return message_figure("There are no factors, units or frames to show.")
     channels = [(label, np.asarray(v), float(per)) for label, (v, per) in (side or {}).items()]
     sheet = sheet_for(
         model,
         [0.45 if values.ndim == 1 else 0.8 for _, values, _ in channels],
-        loadings=loadings is not None,
+        loadings=shares is not None,
     )
     # each panel has its place, so there is no layout engine
     figure = Figure(figsize=(sheet.width, sheet.height), dpi=DPI)
@@ -125,9 +134,24 @@ def factor_plot(
         axes = sheet.axes(figure, sheet.center_left, bottom, (sheet.center, height))
         draw_side(axes, model, label, values, per, sheet)
         bottom += height + sheet.AIR
+    bottom += sheet.note
     draw_activations(figure, sheet, model, bottom)
-    draw_factors(figure, sheet, model, bottom, loadings)
+    draw_factors(figure, sheet, model, bottom, None if shares is None else shares[model.numbers])
     return figure
+
+
+def _checked_loadings(loadings: npt.ArrayLike | None, k: int) -> npt.NDArray[np.float64] | None:
+    if loadings is None:
+        return None
+    shares = np.asarray(loadings, dtype=float)
+    if shares.shape != (k,):
+        raise UsageError(f"loadings has {shares.size} entries for {k} factors")
+    return shares
+
+
+def _checked_epochs(epochs: Any, model: Model) -> tuple[tuple[int, int], ...] | None:
+    n_frames = model.activations.shape[1]
+    return None if epochs is None or not n_frames else check_epochs(epochs, n_frames)
 
 
 def _check(
@@ -167,7 +191,8 @@ def _check(
             raise UsageError(f"{what} has {len(values)} entries for {H.shape[0]} factors")
     labels = [str(k + 1) for k in range(H.shape[0])] if names is None else list(map(str, names))
     stars = None if significant is None else np.asarray(significant, dtype=bool)
-    return Model(W, H, rows, (first, last), rate, labels, stars, order is not None)
+    numbers = np.arange(H.shape[0])
+    return Model(W, H, rows, (first, last), rate, labels, stars, order is not None, numbers)
 
 
 @styled

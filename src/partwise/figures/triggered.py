@@ -26,12 +26,14 @@ from partwise.figures.style import (
     new_figure,
     styled,
 )
+from partwise.sequences._timeline import check_epochs
 
 __all__ = ["triggered_rasters"]
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
+Spans = tuple[tuple[int, int], ...]
 
 #: Factors beside each other; with more of them than that in all, means only.
 _COLUMNS, _WITH_RASTERS = 5, 10
@@ -53,6 +55,7 @@ def triggered_rasters(
     rate: float | None = None,
     n_factors: int | None = None,
     names: Sequence[str] | None = None,
+    epochs: Any = None,
 ) -> Figure:
     """Draw the recording around the events of each factor.
 
@@ -78,6 +81,8 @@ def triggered_rasters(
         such.
     names
         Names of the factors; by default 1, 2, ...
+    epochs
+        (start, stop) in frames: what lies in another epoch than the event is grey.
 
     Returns
     -------
@@ -87,7 +92,7 @@ def triggered_rasters(
     Raises
     ------
     UsageError
-        If the window has no frames or a factor of the events does not exist.
+        If the window has no frames, a factor of the events does not exist, or epochs cannot be.
 
     Examples
     --------
@@ -114,6 +119,7 @@ def triggered_rasters(
         raise UsageError(f"names has {len(names)} entries for {count} factors")
     if not len(events) or 0 in recording.shape:
         return message_figure("There are no events to show.")
+    spans = check_epochs(epochs, recording.shape[1])
     units = np.arange(recording.shape[0]) if order is None else np.asarray(order, dtype=np.intp)
     figure, panels = _panels(count)
     lags = (-before / (rate or 1.0), after / (rate or 1.0))
@@ -127,13 +133,14 @@ def triggered_rasters(
         if not len(own):
             _empty((top, low))
             continue
-        mean = _mean(recording, _strongest(own, _AVERAGED), before, after)[units]
+        ends = (before, after)
+        mean = _mean(recording, _strongest(own, _AVERAGED), ends, spans)[units]
         _draw_mean(top, mean, color, lags)
         if low is not None:
             shown = _leading(mean)
             frames = np.sort(_strongest(own, _SINGLE))
             windows = np.stack(
-                [_window(recording, f, before, after)[units[shown]] for f in frames], 1
+                [_window(recording, f, ends, spans)[units[shown]] for f in frames], 1
             )
             _draw_events(low, windows, shown, lags)
         bottom = low or top
@@ -168,9 +175,11 @@ def _strongest(events: pd.DataFrame, most: int) -> IntArray:
     return frames
 
 
-def _window(data: Any, frame: int, before: int, after: int) -> FloatArray:
-    """Return the frames around an event, dense; NaN outside of the recording."""
-    start, stop = max(0, frame - before), min(data.shape[1], frame + after)
+def _window(data: Any, frame: int, ends: tuple[int, int], spans: Spans) -> FloatArray:
+    """Return the frames around an event, dense; NaN outside of its epoch."""
+    before, after = ends
+    low, high = next(((a, b) for a, b in spans if a <= frame < b), (frame, frame))
+    start, stop = max(low, frame - before), min(high, frame + after)
     window = np.full((data.shape[0], before + after), np.nan)
     if start < stop:
         part = data.frames(start, stop) if hasattr(data, "frames") else data[:, start:stop]
@@ -179,12 +188,12 @@ def _window(data: Any, frame: int, before: int, after: int) -> FloatArray:
     return window
 
 
-def _mean(data: Any, frames: IntArray, before: int, after: int) -> FloatArray:
+def _mean(data: Any, frames: IntArray, ends: tuple[int, int], spans: Spans) -> FloatArray:
     """Return the mean over events of what is known, units x lags; NaN if nothing is."""
-    total = np.zeros((data.shape[0], before + after))
+    total = np.zeros((data.shape[0], sum(ends)))
     count = np.zeros_like(total)
     for frame in frames:
-        window = _window(data, int(frame), before, after)
+        window = _window(data, int(frame), ends, spans)
         known = ~np.isnan(window)
         total += np.where(known, window, 0.0)
         count += known

@@ -23,7 +23,7 @@ from partwise.sequences._timeline import check_epochs
 from partwise.sequences._view import look
 from partwise.sequences.products import reconstruct
 
-__all__ = ["hidden_entries", "hidden_error", "ridged"]
+__all__ = ["beside", "hidden_entries", "hidden_error", "ridged"]
 
 Array = npt.NDArray[Any]
 
@@ -43,6 +43,25 @@ def hidden_entries(
     chosen = [np.sort(rng.choice(n_frames, size=c, replace=False, shuffle=False)) for c in counts]
     indptr = np.concatenate(([0], np.cumsum(counts)))
     return sp.csr_matrix((np.ones(indptr[-1], bool), np.concatenate(chosen), indptr), shape=shape)
+
+
+def beside(
+    chosen: sp.csr_matrix, mask: sp.csr_matrix | None
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Return the chosen entries that a mask does not hide, and all that either hides.
+
+    Examples
+    --------
+    >>> chosen, mask = sp.csr_matrix([[True, True, False]]), sp.csr_matrix([[False, True, True]])
+    >>> [found.toarray().tolist() for found in beside(chosen, mask)]
+    [[[True, False, False]], [[True, True, True]]]
+    """
+    if mask is None:
+        return chosen, chosen
+    both = chosen.multiply(mask).astype(np.int8)
+    asked = (chosen.astype(np.int8) - both).tocsr()
+    asked.eliminate_zeros()
+    return asked.astype(bool), (chosen + mask).astype(bool).tocsr()
 
 
 def hidden_error(

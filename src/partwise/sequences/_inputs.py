@@ -19,7 +19,7 @@ from partwise.sequences._stream import Streamed, chunks, scan
 from partwise.sequences._timeline import Timeline, check_epochs
 from partwise.sequences.sources import FrameSource
 
-__all__ = ["Prepared", "as_recording", "prepare"]
+__all__ = ["Prepared", "as_recording", "observed", "prepare", "unmasked"]
 
 Array = npt.NDArray[Any]
 
@@ -53,13 +53,64 @@ def as_recording(X: Any, *, dtype: Any = None) -> Any:
         kind = _working(X.dtype, dtype)
         return sp.csr_matrix(X, dtype=kind)
     if isinstance(X, np.ma.MaskedArray):
-        raise UsageError("X is a masked array: give its data, and its mask as `mask`")
+        raise UsageError("X is a masked array: give its data, with NaN at what is masked")
     array = np.asarray(X)
     if array.dtype.kind not in "biuf":
         raise DataError(f"X must hold real numbers, not {array.dtype}")
     if array.ndim != 2:
         raise DataError(f"X must be a matrix, units x frames; it has {array.ndim} dimensions")
     return np.ascontiguousarray(array, dtype=_working(array.dtype, dtype))
+
+
+def unmasked(X: Any, mask: Any) -> tuple[Any, Any]:
+    """Return the data of a masked array, and a mask that hides what it hides, too."""
+    if not isinstance(X, np.ma.MaskedArray) or X.ndim != 2:
+        return X, mask
+    own = sp.csr_matrix(np.ma.getmaskarray(X))
+    given = _hidden(mask, X.shape)
+    return np.ma.getdata(X), own if given is None else (own + given).astype(bool).tocsr()
+
+
+def observed(
+    X: Any, mask: Any = None, *, missing: str = "raise"
+) -> tuple[Any, sp.csr_matrix | None]:
+    """Return a recording as `as_recording` does, and all its hidden entries.
+
+    Parameters
+    ----------
+    X
+        Units x frames; of a masked array what is masked is hidden.
+    mask
+        Entries to hide, as in `SeqNMF.fit`.
+    missing
+        "hide" hides NaN, too.
+
+    Returns
+    -------
+    recording
+        Array, CSR matrix or frame source, its values unchecked.
+    hidden
+        True where entries are hidden, N x T; None if none is.
+    """
+    X, mask = unmasked(X, mask)
+    x = as_recording(X)
+    hidden = _hidden(mask, x.shape)
+    if missing == "hide":
+        if isinstance(x, FrameSource):
+            found = sp.hstack([_nan(x.frames(a, b)) for a, b in chunks(x)], format="csr")
+        else:
+            found = _nan(x)
+        if found.nnz:
+            hidden = found if hidden is None else (hidden + found).astype(bool).tocsr()
+    return x, hidden if hidden is not None and hidden.nnz else None
+
+
+def _nan(x: Any) -> sp.csr_matrix:
+    """Return where values are missing."""
+    if sp.issparse(x):
+        x = sp.csr_matrix(x)
+        return _places(x, np.isnan(x.data))
+    return _places(x, np.isnan(x))
 
 
 def _read(source: FrameSource, dtype: np.dtype[Any], backend: str) -> Any:
@@ -193,7 +244,7 @@ def prepare(
     Parameters
     ----------
     X
-        Units x frames.
+        Units x frames; of a masked array what is masked is hidden.
     n_lags
         L.
     mask
@@ -215,6 +266,7 @@ def prepare(
         If something cannot be used; names unit and frame.
     """
     check_backend(backend)
+    X, mask = unmasked(X, mask)
     x = as_recording(X, dtype=dtype)
     kind = _working(x.dtype, dtype)
     if isinstance(x, FrameSource):

@@ -3,6 +3,11 @@
 The ends of an epoch are joined: lag l of frame t reads frame t + l, counted around the epoch. So a
 row of a motif that is rotated by r frames sees all the frames of its unit that it saw before, and
 no null has more or fewer frames at the edges than the motif itself.
+
+Hidden entries are set to the mean of what is observed of their unit. As the mean of a unit adds a
+constant to what a motif sees, they add nothing beyond that constant. Then the second and the third
+moment of independent units are sums over the observed entries, which rotating a row leaves as they
+are, wherever the gaps lie.
 """
 
 from __future__ import annotations
@@ -33,6 +38,8 @@ IntArray = npt.NDArray[np.int64]
 _PIECE, _TIMES_LAGS = 16_384, 16
 #: Motifs of a task, at most; and numbers in them, which bounds the memory.
 _MOTIFS, _NUMBERS = 64, 2**22
+#: Share of numbers in a sparse piece, hidden ones included, from which it is held dense.
+_DENSE = 0.1
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ class Pieces:
         (start, stop) in frames.
     n_lags
         L.
+    hidden
+        Hidden entries, N x T; None if there are none.
 
     Attributes
     ----------
@@ -78,13 +87,22 @@ class Pieces:
         float64 if X is, else float32; the spacing of such numbers at 1.
     """
 
-    def __init__(self, X: Any, epochs: Sequence[tuple[int, int]], n_lags: int) -> None:
+    def __init__(
+        self,
+        X: Any,
+        epochs: Sequence[tuple[int, int]],
+        n_lags: int,
+        hidden: sp.csr_matrix | None = None,
+    ) -> None:
         self._X = X.tocsc() if sp.issparse(X) else X
+        self._hidden = None if hidden is None else hidden.tocsc()
         kind = np.float64 if X.dtype == np.float64 else np.float32
         self.dtype = np.dtype(kind)
         self.precision = float(np.finfo(kind).eps)
         self._halo = n_lags - 1
-        self._plan = _plan(epochs, max(_PIECE, _TIMES_LAGS * n_lags))
+        longest = max(_PIECE, _TIMES_LAGS * n_lags)
+        self._plan = _plan(epochs, longest)
+        self._means = None if hidden is None else self._observed_means(epochs, longest)
 
     def __len__(self) -> int:
         return len(self._plan)
@@ -95,11 +113,33 @@ class Pieces:
         for start, length, first, count in self._plan[piece]:
             frames.append(start + np.arange(first, first + count + self._halo) % length)
             wanted.append(np.arange(count + self._halo) < count)
-        block = _frames(self._X, np.concatenate(frames))
+        block, hidden = self._block(np.concatenate(frames))
+        if hidden is None or self._means is None:
+            return block, np.concatenate(wanted)
+        some = _observed_later(hidden, self._halo + 1)
+        return _filled(block, hidden, self._means), np.concatenate(wanted) & some
+
+    def _block(self, frames: IntArray) -> tuple[Any, sp.csc_matrix | None]:
+        """Return frames, checked, with zeros at hidden entries; and these."""
+        block = _frames(self._X, frames)
+        hidden = None if self._hidden is None else self._hidden[:, frames]
+        if hidden is not None:
+            block = _blanked(block, hidden)
         _check(block)
-        if block.dtype != self.dtype:
-            block = block.astype(self.dtype)
-        return block, np.concatenate(wanted)
+        return (block if block.dtype == self.dtype else block.astype(self.dtype)), hidden
+
+    def _observed_means(self, epochs: Sequence[tuple[int, int]], longest: int) -> FloatArray:
+        """Return the mean of what is observed of each unit, 0 where nothing is."""
+        total, count = np.zeros(self._X.shape[0]), np.zeros(self._X.shape[0])
+        for start, stop in epochs:
+            for first in range(start, stop, longest):
+                block, hidden = self._block(np.arange(first, min(first + longest, stop)))
+                total += np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+                gone = 0 if hidden is None else np.asarray(hidden.sum(axis=1)).ravel()
+                count += block.shape[1] - gone
+        if not count.any():
+            raise DataError("all entries of the recording are hidden: there is nothing to test on")
+        return total / np.maximum(count, 1.0)
 
 
 def _plan(epochs: Sequence[tuple[int, int]], longest: int) -> list[list[tuple[int, int, int, int]]]:
@@ -130,12 +170,47 @@ def _frames(X: Any, frames: IntArray) -> Any:
     return sp.hstack(parts, "csr") if sp.issparse(parts[0]) else np.concatenate(parts, axis=1)
 
 
+def _blanked(block: Any, hidden: sp.csc_matrix) -> Any:
+    """Return frames of their own with zeros at hidden entries, not stored if they are sparse."""
+    if not sp.issparse(block):
+        block = np.array(block)
+        block[hidden.nonzero()] = 0
+        return block
+    table = block.tocoo()
+    inside = np.asarray(hidden[table.row, table.col]).reshape(-1)
+    kept = (table.data[~inside], (table.row[~inside], table.col[~inside]))
+    return sp.csr_matrix(kept, shape=block.shape)
+
+
+def _filled(block: Any, hidden: sp.csc_matrix, means: FloatArray) -> Any:
+    """Return frames, zero at hidden entries, with the mean of the unit there."""
+    rows, columns = hidden.nonzero()
+    values = means[rows].astype(block.dtype)
+    if sp.issparse(block):
+        if block.nnz + len(rows) <= _DENSE * block.shape[0] * block.shape[1]:
+            return (block + sp.csr_matrix((values, (rows, columns)), shape=block.shape)).tocsr()
+        block = block.toarray()
+    block[rows, columns] = values
+    return block
+
+
+def _observed_later(hidden: sp.csc_matrix, n_lags: int) -> BoolArray:
+    """Return at which frames something is observed there or in the L - 1 frames behind."""
+    n_units, n_frames = hidden.shape
+    gone = np.asarray(hidden.sum(axis=0)).ravel() == n_units
+    total = np.concatenate(([0], np.cumsum(gone)))
+    ends = np.minimum(np.arange(n_frames) + n_lags, n_frames)
+    found: BoolArray = total[ends] - total[:-1] < n_lags
+    return found
+
+
 def _check(block: Any) -> None:
     values = block.data if sp.issparse(block) else block
     # NaN is not above 0 either
     if values.size and not (float(values.min()) >= 0 and float(values.max()) < np.inf):
         raise DataError(
-            "the recording has values that are negative, NaN or infinite: clip, fill or drop them"
+            "the recording has values that are negative, NaN or infinite: clip, fill or drop them, "
+            "or hide them (mask, or missing='hide' for NaN)"
         )
 
 

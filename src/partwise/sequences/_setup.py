@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from partwise.exceptions import UsageError
 from partwise.factorize._checks import check_count, check_number
 from partwise.sequences._fit import Settings, random_state, windowed
-from partwise.sequences._inputs import Prepared
+from partwise.sequences._inputs import Prepared, unmasked
 from partwise.sequences._matlab import MatlabFit, fit_matlab
 from partwise.sequences._problem import Penalty, State
 from partwise.utils.random import generator
@@ -140,6 +140,7 @@ def settings_of(model: Any, ready: Prepared, n_fixed: int) -> Settings:
 
 def run_matlab(model: Any, X: Any, mask: Any) -> MatlabFit:
     """Fit as the original does."""
+    X, mask = unmasked(X, mask)
     data = np.asarray(X.toarray() if sp.issparse(X) else X, np.float64)
     hidden = mask.toarray() if sp.issparse(mask) else mask
     observed = None if hidden is None else ~np.asarray(hidden, bool)

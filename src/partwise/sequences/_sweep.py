@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from partwise.exceptions import UsageError
-from partwise.sequences._inputs import as_recording
+from partwise.exceptions import DataError, UsageError
+from partwise.sequences._inputs import observed
 from partwise.sequences._timeline import check_epochs
 from partwise.sequences.model import SeqNMF
 from partwise.sequences.splits import Split, split_time
@@ -72,6 +72,13 @@ class Fits:
         )
         return model.fit(X, mask=mask, epochs=epochs)
 
+    def halves(
+        self, X: Any, X_test: Any, n_lags: int, epochs: Any, *, mask: Any, mask_test: Any
+    ) -> Split:
+        """Return what to fit and what to test on; NaN is hidden if the settings say so."""
+        missing = self.settings.get("missing", "raise")
+        return halves(X, X_test, n_lags, epochs, mask=mask, mask_test=mask_test, missing=missing)
+
     def at_once(self, X: Any) -> int:
         """Return how many fits of X run side by side."""
         if sp.issparse(X):
@@ -79,21 +86,63 @@ class Fits:
         return self.n_threads if isinstance(X, np.ndarray) and X.size < _LARGE else 1
 
 
-def halves(X: Any, X_test: Any, n_lags: int, epochs: Any) -> Split:
+def halves(
+    X: Any,
+    X_test: Any,
+    n_lags: int,
+    epochs: Any,
+    *,
+    mask: Any = None,
+    mask_test: Any = None,
+    missing: str = "raise",
+) -> Split:
     """Return what to fit and what to test on: the last quarter, unless there are test data.
 
-    Epochs are those of X; test data of their own are one epoch.
+    Parameters
+    ----------
+    X, X_test
+        The recording, and test data of their own if there are any; these are one epoch.
+    n_lags
+        L.
+    epochs
+        Those of X.
+    mask, mask_test
+        Hidden entries of X and of X_test.
+    missing
+        "hide" hides NaN, too.
     """
+    recording, hidden = observed(X, mask, missing=missing)
     if X_test is None:
-        return split_time(X, n_lags=n_lags, epochs=epochs)
-    recording, other = as_recording(X), as_recording(X_test)
+        if mask_test is not None:
+            raise UsageError("mask_test has no use without X_test")
+        parts = split_time(recording, n_lags=n_lags, epochs=epochs, mask=hidden)
+        _check_observed(parts)
+        return parts
+    other, hidden_too = observed(X_test, mask_test, missing=missing)
     if recording.shape[0] != other.shape[0]:
         raise UsageError(
             f"X_test has {other.shape[0]} units, X has {recording.shape[0]}: they must be the same"
         )
     n_frames = recording.shape[1]
     spans = None if epochs is None else check_epochs(epochs, n_frames)
-    return Split(recording, other, spans, None, n_frames)
+    parts = Split(recording, other, spans, None, n_frames, hidden, hidden_too)
+    _check_observed(parts)
+    return parts
+
+
+def _check_observed(parts: Split) -> None:
+    """Refuse parts of which nothing is left."""
+    for name, X, mask, epochs in (
+        ("fitted", parts.train, parts.train_mask, parts.train_epochs),
+        ("left out to test on", parts.test, parts.test_mask, parts.test_epochs),
+    ):
+        spans = check_epochs(epochs, X.shape[1])
+        size = X.shape[0] * sum(stop - start for start, stop in spans)
+        if mask is not None and sum(mask[:, a:b].nnz for a, b in spans) == size:
+            raise DataError(
+                f"all entries of the part that is {name} are hidden: hide fewer, or give test data "
+                "of their own (X_test)"
+            )
 
 
 def run_units(

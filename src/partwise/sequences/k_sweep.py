@@ -14,8 +14,8 @@ import numpy.typing as npt
 from partwise.exceptions import UsageError
 from partwise.factorize._checks import check_count
 from partwise.factorize._rank_rules import resampled, smallest_within_error
-from partwise.sequences._hidden import hidden_entries, hidden_error, ridged
-from partwise.sequences._sweep import Fits, OnFit, Row, Unit, halves, run_units
+from partwise.sequences._hidden import beside, hidden_entries, hidden_error, ridged
+from partwise.sequences._sweep import Fits, OnFit, Row, Unit, run_units
 from partwise.sequences.matching import dissimilarity
 from partwise.sequences.splits import Split
 
@@ -79,6 +79,8 @@ def select_k(
     fraction: float = 0.05,
     X_test: Any = None,
     epochs: Any = None,
+    mask: Any = None,
+    mask_test: Any = None,
     settings: Mapping[str, Any] | None = None,
     random_state: Any = 0,
     on_fit: OnFit | None = None,
@@ -98,7 +100,7 @@ def select_k(
 
     Parameters
     ----------
-    X : ndarray, sparse matrix or frame source, N x T
+    X : ndarray, masked array, sparse matrix or frame source, N x T
         The recording. Its last quarter is left out to measure the power on, unless there is X_test.
     ks : sequence of int
         Numbers of factors to look at.
@@ -114,6 +116,12 @@ def select_k(
         Held-out data; then all of X is fitted.
     epochs : sequence of (start, stop), optional
         Frames of X to use.
+    mask : bool array or sparse matrix, N x T, optional
+        Entries of X to hide: True, or non-zero. Errors and powers are those of the others;
+        what "cv" hides comes on top. What a masked array masks is hidden, too, and NaN with
+        settings={"missing": "hide"}.
+    mask_test : bool array or sparse matrix, N x T', optional
+        The same of X_test.
     settings : mapping, optional
         Other parameters of the fits; lambda_ is 0 unless it is given. `n_threads` is the number of
         fits side by side, or the threads of each if the recording is large; the numbers do not
@@ -159,7 +167,7 @@ def select_k(
         raise UsageError(f"fraction must be above 0 and at most 0.5, not {fraction!r}")
     given = {"lambda_": 0.0, **(settings or {})}
     fits = Fits(given, ("n_components", "n_lags"), random_state)
-    parts = halves(X, X_test, n_lags, epochs)
+    parts = fits.halves(X, X_test, n_lags, epochs, mask=mask, mask_test=mask_test)
     units: list[Unit] = []
     if "cv" in methods:
         units += [
@@ -229,7 +237,9 @@ def _masked(
     fits: Fits, parts: Split, k: int, n_lags: int, fraction: float, repeat: int
 ) -> list[Row]:
     """Hide entries, the same for all numbers of factors, and predict them."""
-    mask = hidden_entries(parts.train.shape, fraction, fits.rng(_MASKS, repeat))
+    chosen = hidden_entries(parts.train.shape, fraction, fits.rng(_MASKS, repeat))
+    # what the user hides is no answer, and no question either
+    asked, mask = beside(chosen, parts.train_mask)
     model = fits.fit(
         parts.train,
         seed=(_MASKED, k, repeat),
@@ -240,7 +250,7 @@ def _masked(
     )
     pair = model.motifs_, model.activations_
     pair = ridged(parts.train, mask, *pair, epochs=parts.train_epochs)
-    test = hidden_error(parts.train, mask, *pair, epochs=parts.train_epochs)
+    test = hidden_error(parts.train, asked, *pair, epochs=parts.train_epochs)
     row = {"measure": "cv", "k": k, "repeat": repeat, "test_error": test}
     return [{**row, "train_error": _error(model.power_), "n_iter": int(model.n_iter_)}]
 
@@ -253,14 +263,14 @@ def _starts(fits: Fits, parts: Split, k: int, n_lags: int, n_repeats: int) -> li
         model = fits.fit(
             parts.train,
             seed=(_STARTS, k, repeat),
-            epochs=parts.train_epochs,
+            **parts.fitted,
             n_components=k,
             n_lags=n_lags,
         )
         row = {"measure": "fit", **common, "repeat": repeat, "n_iter": int(model.n_iter_)}
         row["train_error"] = _error(model.power_)
         row["power"] = float(model.power_)
-        row["power_held_out"] = float(model.score(parts.test, epochs=parts.test_epochs))
+        row["power_held_out"] = float(model.score(parts.test, **parts.tested))
         rows.append(row)
         models.append((model.motifs_, model.activations_))
     for pair, (a, b) in enumerate(itertools.combinations(range(n_repeats), 2)):

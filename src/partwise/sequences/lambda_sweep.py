@@ -13,7 +13,7 @@ import numpy.typing as npt
 from partwise.exceptions import UsageError
 from partwise.factorize._checks import check_count
 from partwise.sequences._crossover import crossing, rescaled, smoothed
-from partwise.sequences._sweep import Fits, OnFit, Row, halves, run_units
+from partwise.sequences._sweep import Fits, OnFit, Row, run_units
 from partwise.sequences.products import seqnmf_costs
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ def select_lambda(
     n_repeats: int = 3,
     X_test: Any = None,
     epochs: Any = None,
+    mask: Any = None,
+    mask_test: Any = None,
     smooth: bool = True,
     settings: Mapping[str, Any] | None = None,
     random_state: Any = 0,
@@ -93,7 +95,7 @@ def select_lambda(
 
     Parameters
     ----------
-    X : ndarray, sparse matrix or frame source, N x T
+    X : ndarray, masked array, sparse matrix or frame source, N x T
         The recording. Its last quarter is left out to measure the power on, unless there is X_test.
     n_components, n_lags : int
         Factors and lags of the fits.
@@ -105,6 +107,11 @@ def select_lambda(
         Held-out data; then all of X is fitted.
     epochs : sequence of (start, stop), optional
         Frames of X to use.
+    mask : bool array or sparse matrix, N x T, optional
+        Entries of X to hide: True, or non-zero. Costs and powers are those of the others.
+        What a masked array masks is hidden, too, and NaN with settings={"missing": "hide"}.
+    mask_test : bool array or sparse matrix, N x T', optional
+        The same of X_test.
     smooth : bool
         Take the running mean of three lambdas before looking for the crossover.
     settings : mapping, optional
@@ -149,19 +156,19 @@ def select_lambda(
     # with a large lambda the error rests for some iterations before the factors part
     given = {"tol": 0.0, **(settings or {})}
     fits = Fits(given, ("n_components", "n_lags", "lambda_"), random_state)
-    parts = halves(X, X_test, n_lags, epochs)
+    parts = fits.halves(X, X_test, n_lags, epochs, mask=mask, mask_test=mask_test)
 
     def fit(lambda_: float, repeat: int) -> list[Row]:
         model = fits.fit(
             parts.train,
             seed=(repeat,),
-            epochs=parts.train_epochs,
+            **parts.fitted,
             n_components=n_components,
             n_lags=n_lags,
             lambda_=lambda_,
         )
         reconstruction, penalty = seqnmf_costs(
-            parts.train, model.motifs_, model.activations_, epochs=parts.train_epochs
+            parts.train, model.motifs_, model.activations_, **parts.fitted
         )
         return [
             {
@@ -170,7 +177,7 @@ def select_lambda(
                 "reconstruction": float(reconstruction),
                 "penalty": float(penalty),
                 "power": float(model.power_),
-                "power_held_out": float(model.score(parts.test, epochs=parts.test_epochs)),
+                "power_held_out": float(model.score(parts.test, **parts.tested)),
                 "n_factors": int(np.count_nonzero(model.loadings_ > _LOADING)),
                 "n_iter": int(model.n_iter_),
             }

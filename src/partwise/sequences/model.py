@@ -210,8 +210,8 @@ class SeqNMF(BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like, sparse matrix or FrameSource, N x T
-            Units x frames, non-negative.
+        X : array-like, masked array, sparse matrix or FrameSource, N x T
+            Units x frames, non-negative. What a masked array masks is hidden.
         y : ignored
             For scikit-learn's grammar.
         mask : bool array or sparse matrix, N x T, optional

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from partwise.exceptions import DataError, UsageError
 from partwise.factorize._checks import check_count
-from partwise.sequences._inputs import as_recording
+from partwise.sequences._inputs import observed
 from partwise.sequences._nulls import Pieces, Rotations, skewness_of
 from partwise.sequences._timeline import check_epochs
 from partwise.utils.random import generator
@@ -28,6 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 CORRECTIONS = ("bonferroni", "bh")
+MISSING = ("raise", "hide")
 
 #: Nulls that reach the statistic of a motif after which no more are drawn for it.
 _ENOUGH = 20
@@ -106,6 +107,8 @@ def test_significance(
     correction: str = "bonferroni",
     early_stop: bool = True,
     epochs: Any = None,
+    mask: Any = None,
+    missing: str = "raise",
     random_state: Any = None,
     n_threads: int | None = None,
 ) -> Significance:
@@ -126,9 +129,16 @@ def test_significance(
     They are not tested, and reported with that reason and p = 1. As this depends on the motifs
     alone, the correction counts the factors that are tested.
 
+    Hidden entries leave the sum: Z_k[t] = sum over observed (n, t + l) of W[n, k, l]
+    (X[n, t + l] - m_n), where m_n is the mean of what is observed of unit n, and frames are left
+    out from which on nothing is observed for L frames. Without hidden entries this differs from
+    the above by a constant, which the skewness does not see. Nulls are computed in the same way.
+    Without m_n a gap would be a dip in all units at once, whose shape differs between a motif and
+    its rotated copies (see decision 030 for what that does to the test).
+
     Parameters
     ----------
-    X : ndarray, sparse matrix or frame source, N x T
+    X : ndarray, masked array, sparse matrix or frame source, N x T
         Data that the motifs were not fitted to.
     motifs : array-like, N x K x L
         The motifs, `SeqNMF.motifs_`.
@@ -143,6 +153,10 @@ def test_significance(
         Stop drawing nulls for factors that are clearly not significant.
     epochs : sequence of (start, stop), optional
         Frames to use, each epoch for itself; all frames by default.
+    mask : bool array or sparse matrix, N x T, optional
+        Entries to hide, as in `SeqNMF.fit`: True, or non-zero. Their values do not matter.
+    missing : {"raise", "hide"}
+        What NaN means: an error, or an entry that is hidden.
     random_state : int, Generator, RandomState or None
         Seed of the lags.
     n_threads : int, optional
@@ -158,7 +172,8 @@ def test_significance(
     UsageError
         If a parameter cannot be used.
     DataError
-        If the motifs do not fit the data, or values are missing.
+        If the motifs do not fit the data, values are missing that are not hidden, or all are
+        hidden.
 
     References
     ----------
@@ -183,7 +198,9 @@ def test_significance(
     if correction not in CORRECTIONS:
         raise UsageError(f"correction must be one of {', '.join(CORRECTIONS)}; not {correction!r}")
     check_count(n_null, "n_null")
-    recording = as_recording(X)
+    if missing not in MISSING:
+        raise UsageError(f"missing must be one of {', '.join(MISSING)}; not {missing!r}")
+    recording, hidden = observed(X, mask, missing=missing)
     W = _checked_motifs(motifs, recording.shape[0])
     spans = check_epochs(epochs, recording.shape[1])
     if W.shape[2] > max(stop - start for start, stop in spans):
@@ -195,7 +212,7 @@ def test_significance(
     tested = [k for k, reason in enumerate(excluded) if not reason]
     most = max(int(n_null), int(np.ceil(2 * len(tested) / p)))
     seed = int(generator(random_state).integers(2**62))
-    pieces = Pieces(recording, spans, W.shape[2])
+    pieces = Pieces(recording, spans, W.shape[2], hidden)
     threads = resolve_threads(n_threads)
     draws = [_Draws(W[:, k], seed, k) for k in range(W.shape[1])]
     _observe(pieces, draws, threads)

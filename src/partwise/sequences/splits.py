@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from partwise.exceptions import DataError, UsageError
-from partwise.sequences._inputs import as_recording
+from partwise.sequences._inputs import observed
 from partwise.sequences._timeline import check_epochs
 
 __all__ = ["Split", "split_time"]
@@ -29,6 +29,8 @@ class Split:
         Their epochs in frames of their own; None for all frames.
     frame
         Where the recording was cut.
+    train_mask, test_mask
+        Their hidden entries, sparse; None if there are none.
     """
 
     train: Any
@@ -36,6 +38,18 @@ class Split:
     train_epochs: Epochs
     test_epochs: Epochs
     frame: int
+    train_mask: Any = None
+    test_mask: Any = None
+
+    @property
+    def fitted(self) -> dict[str, Any]:
+        """Keywords of `SeqNMF.fit` that go with `train`."""
+        return {"epochs": self.train_epochs, "mask": self.train_mask}
+
+    @property
+    def tested(self) -> dict[str, Any]:
+        """Keywords of `SeqNMF.score` and `test_significance` that go with `test`."""
+        return {"epochs": self.test_epochs, "mask": self.test_mask}
 
 
 class _Part:
@@ -51,7 +65,9 @@ class _Part:
         return self._source.frames(self._start + start, self._start + stop)
 
 
-def split_time(X: Any, *, n_lags: int, fraction: float = 0.75, epochs: Any = None) -> Split:
+def split_time(
+    X: Any, *, n_lags: int, fraction: float = 0.75, epochs: Any = None, mask: Any = None
+) -> Split:
     """Cut a recording into a first part to fit and a last part to test on.
 
     The cut lies behind the given share of the frames. Inside an epoch it must leave at least L
@@ -59,7 +75,7 @@ def split_time(X: Any, *, n_lags: int, fraction: float = 0.75, epochs: Any = Non
 
     Parameters
     ----------
-    X : ndarray, sparse matrix or frame source, N x T
+    X : ndarray, masked array, sparse matrix or frame source, N x T
         The recording.
     n_lags : int
         Lags of the motifs, L.
@@ -67,11 +83,13 @@ def split_time(X: Any, *, n_lags: int, fraction: float = 0.75, epochs: Any = Non
         Share of the frames in the first part.
     epochs : sequence of (start, stop), optional
         Frames to use; the share is one of these.
+    mask : bool array or sparse matrix, N x T, optional
+        Entries to hide, as in `SeqNMF.fit`.
 
     Returns
     -------
     Split
-        The parts, and the epochs of each.
+        The parts, and epochs and hidden entries of each.
 
     Raises
     ------
@@ -89,7 +107,7 @@ def split_time(X: Any, *, n_lags: int, fraction: float = 0.75, epochs: Any = Non
     """
     if not 0 < fraction < 1:
         raise UsageError(f"fraction must lie between 0 and 1, not {fraction!r}")
-    recording = as_recording(X)
+    recording, hidden = observed(X, mask)
     n_frames = recording.shape[1]
     spans = check_epochs(epochs, n_frames)
     cut = _cut(spans, fraction, n_lags)
@@ -107,6 +125,8 @@ def split_time(X: Any, *, n_lags: int, fraction: float = 0.75, epochs: Any = Non
         train_epochs=None if epochs is None else first,
         test_epochs=None if epochs is None else second,
         frame=cut,
+        train_mask=_some(hidden, slice(None, cut)),
+        test_mask=_some(hidden, slice(cut, None)),
     )
 
 
@@ -121,6 +141,12 @@ def _cut(spans: tuple[tuple[int, int], ...], fraction: float, n_lags: int) -> in
     if short and len(spans) > 1:
         return start if 2 * left < stop - start else stop
     return start + left
+
+
+def _some(hidden: Any, frames: slice) -> Any:
+    """Return the hidden entries of some frames, None if there are none."""
+    part = None if hidden is None else hidden[:, frames]
+    return part if part is not None and part.nnz else None
 
 
 def _part(recording: Any, start: int, stop: int) -> Any:
