@@ -299,7 +299,7 @@ def test_whole_weights_in_half_the_memory_change_nothing():
     short, long = (
         _leiden_run.optimise(
             _leiden_run.Level(graph.indptr, graph.indices, empty, loops, strength, whole),
-            1.0 / strength.sum(), 2, (0, 0), 1,
+            1.0 / strength.sum(), float(strength.sum()), n_iterations=2, seed=(0, 0), n_threads=1,
         )
         for whole in (True, False)
     )  # fmt: skip

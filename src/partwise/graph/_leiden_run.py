@@ -24,8 +24,10 @@ __all__ = ["Level", "optimise"]
 _BLOCK = 2048
 #: Nodes per task of refinement and aggregation.
 _TASK = 16384
-#: Iterations after which "until nothing improves" gives up.
+#: Rounds after which "until nothing improves" gives up.
 _MANY = 100
+#: Gain of a round, as a share of the total strength, below which no other follows.
+_SETTLED = 1e-4
 #: Whole numbers below it are exact in float32.
 _WHOLE = 2.0**24
 
@@ -115,9 +117,19 @@ def _spans(bounds: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 def optimise(
-    level: Level, gamma: float, n_iterations: int, seed: tuple[int, int], n_threads: int
+    level: Level,
+    gamma: float,
+    total: float,
+    *,
+    n_iterations: int,
+    seed: tuple[int, int],
+    n_threads: int,
 ) -> IntVector:
     """Run Leiden from the partition in single nodes.
+
+    The first round merges whole communities, as Louvain's method does; only those after it cut
+    them into well-connected parts. From single nodes on, parts decide too early which nodes stay
+    together: see docs/decisions/033-leiden-begins-without-refinement.md.
 
     Parameters
     ----------
@@ -125,8 +137,10 @@ def optimise(
         The graph, with at least one node and link.
     gamma
         Of the objective.
+    total
+        Total strength.
     n_iterations
-        Rounds; negative: until one changes nothing.
+        Rounds after the first at most; negative: until one changes nothing.
     seed
         Of the visiting orders.
     n_threads
@@ -141,9 +155,11 @@ def optimise(
     state: npt.NDArray[np.uint64] = np.array(
         np.random.SeedSequence(seed).generate_state(1, np.uint64), dtype=np.uint64
     )
+    settled = _SETTLED * total if n_iterations > 0 else 0.0
+    labels, _ = _iterate(level, gamma, labels, state, n_threads, refined=False)
     for _ in range(n_iterations if n_iterations > 0 else _MANY):
         labels, gain = _iterate(level, gamma, labels, state, n_threads)
-        if gain <= 0:
+        if gain <= settled:
             break
     # Aggregating a community that refinement left whole can disconnect it later.
     _leiden_graph.split_components(level.indptr, level.indices, labels)
@@ -156,6 +172,8 @@ def _iterate(
     labels: IntVector,
     state: npt.NDArray[np.uint64],
     n_threads: int,
+    *,
+    refined: bool = True,
 ) -> tuple[IntVector, float]:
     """Move, refine and aggregate until nothing moves; returns the new labels and the gain."""
     node: IntVector | None = None  # of each first node; None while levels are the first
@@ -165,10 +183,12 @@ def _iterate(
         n_communities = _leiden_graph.renumber(labels)
         if n_communities == level.n_nodes:
             return labels if node is None else labels[node], gain
-        parts, n_parts = level.refine(gamma, labels, n_communities, state, n_threads)
+        parts, n_parts = labels, n_communities
+        if refined:
+            parts, n_parts = level.refine(gamma, labels, n_communities, state, n_threads)
         if n_parts == level.n_nodes:
             # Nothing merged: aggregate the communities themselves, or the loop would not end.
-            parts, n_parts = labels.copy(), n_communities
+            parts, n_parts = labels, n_communities
         community = np.empty(n_parts, dtype=np.int32)
         community[parts] = labels
         level = level.aggregate(parts, n_parts, n_threads)

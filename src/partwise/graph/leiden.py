@@ -3,9 +3,9 @@
 Traag, Waltman and van Eck, "From Louvain to Leiden: guaranteeing well-connected communities",
 Scientific Reports 9, 5233 (2019). The same bits for the same graph and seed, with any number of
 threads.
-Two choices differ from the paper. Nodes are visited in shuffled blocks of consecutive numbers: it
-keeps a graph that is numbered along a space-filling curve in cache. And the refinement joins the
-best part rather than a random one of those that gain.
+Three choices differ from the paper. Nodes are visited in shuffled blocks of consecutive numbers: it
+keeps a graph that is numbered along a space-filling curve in cache. The refinement joins the best
+part rather than a random one of those that gain. And it begins only after a first round without it.
 """
 
 from __future__ import annotations
@@ -91,8 +91,9 @@ def leiden(
         Sizes of the nodes for "cpm", n; None takes the graph's own (how many observations each
         node stands for), else one each. Modularity takes sizes from the strengths.
     n_iterations
-        Rounds of the whole algorithm, each starting from the partition of the one before; negative:
-        until a round changes nothing.
+        Rounds at most, each starting from the partition of the one before; one that raises the
+        objective by less than 1e-4 is the last. Negative: until a round changes nothing. A round
+        without refinement goes before them, and does not count.
     n_starts
         Runs with different visiting orders, of which the best is kept.
     random_state
@@ -294,4 +295,11 @@ def _optimise(
     """Run our own Leiden, where there is anything to run it on."""
     if problem.n_nodes == 0 or problem.total == 0:
         return np.arange(problem.n_nodes, dtype=np.int32)
-    return optimise(problem.level, problem.gamma, n_iterations, seed, n_threads)
+    return optimise(
+        problem.level,
+        problem.gamma,
+        problem.total,
+        n_iterations=n_iterations,
+        seed=seed,
+        n_threads=n_threads,
+    )

@@ -129,7 +129,7 @@ def leiden(
     objective
         "modularity" or "cpm", see `partwise.leiden`.
     n_iterations
-        Rounds of the algorithm; negative until a round changes nothing.
+        Rounds at most, see `partwise.leiden`; negative until a round changes nothing.
     random_state
         Seed.
     copy
