@@ -195,11 +195,10 @@ def test_same_bytes_for_any_number_of_threads(cells, result, tmp_path, threads):
 
 def test_on_disk_gives_the_same(cells, result, tmp_path, monkeypatch):
     """With no memory for values, rows are prepared as they are read."""
-    from partwise.workflows import factorize_job, project_job
+    from partwise.workflows import any_table
 
-    real = factorize_job.open_table
-    for module in (factorize_job, project_job):
-        monkeypatch.setattr(module, "open_table", lambda *a, **k: real(*a, memory_limit=0, **k))
+    real = any_table.open_table
+    monkeypatch.setattr(any_table, "open_table", lambda *a, **k: real(*a, memory_limit=0, **k))
     options = {"n_components": 3, "normalize": True, "target": 1e3, "log1p": True, "genes": 20}
     again = factorize(cells, output_dir=tmp_path / "a", **options)
     np.testing.assert_array_equal(again.usage, result.usage)

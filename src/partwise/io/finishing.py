@@ -49,7 +49,7 @@ def checked(request: Request, ids: Any, features: Sequence[str], matrix: Any, no
     n, p = matrix.shape
     if n == 0 or p == 0:
         raise DataError(f"the matrix is empty: {n} rows, {p} features", path=path)
-    if n == 1:
+    if n < request.min_rows:
         raise DataError("the file has only one row; at least 2 are needed", path=path)
     again = _duplicates(request, ids)
     check = ValueCheck(p)

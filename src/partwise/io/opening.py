@@ -53,6 +53,7 @@ def open_table(
     spool_dir: str | os.PathLike[str] | None = None,
     memory_limit: int = MEMORY_LIMIT,
     chunk_rows: int | None = None,
+    min_rows: int = 2,
     n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Table:
@@ -90,6 +91,8 @@ def open_table(
     chunk_rows
         Rows of a text file to parse at a time, fewer where they are wide; chosen by the
         width of the table if None. Never changes the result.
+    min_rows
+        Least number of rows, 1 or 2; fewer are an error.
     n_threads
         Threads for parsing; never changes the result.
     progress
@@ -125,6 +128,8 @@ def open_table(
         features = (features,)
     if memory_limit < 0:
         raise UsageError(f"memory_limit must be 0 or more bytes, not {memory_limit}")
+    if min_rows not in (1, 2):
+        raise UsageError(f"min_rows must be 1 or 2, not {min_rows}")
     if chunk_rows is not None and chunk_rows < 1:
         raise UsageError(f"chunk_rows must be 1 or more, not {chunk_rows}")
     request = Request(
@@ -137,6 +142,7 @@ def open_table(
         progress=progress or silent(),
         chunk_rows=chunk_rows,
         layer=layer,
+        min_rows=min_rows,
         metadata=(metadata,) if isinstance(metadata, str) else tuple(metadata),
         coordinates=(coordinates,) if isinstance(coordinates, str) else coordinates,
     )

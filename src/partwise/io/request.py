@@ -30,6 +30,7 @@ class Request:
     layer: str | None = None
     metadata: Sequence[str] = ()
     coordinates: Sequence[str] | None = None
+    min_rows: int = 2
 
 
 class Parsed(NamedTuple):

@@ -167,7 +167,7 @@ def _identified(reader: _Reader, dialect: Dialect) -> tuple[pd.DataFrame, list[s
     path, n = reader.path, reader.check.n_rows
     if n == 0:
         raise DataError("the file has a header but no rows", path=path)
-    if n == 1:
+    if n < reader.min_rows:
         raise DataError("the file has only one row; at least 2 are needed", path=path)
     if not reader.columns.ids:
         return row_numbers(n), []
@@ -198,6 +198,7 @@ class _Reader:
 
     def __init__(self, request: Request, columns: Columns, block_bytes: int) -> None:
         self.path = request.path
+        self.min_rows = request.min_rows
         self.columns = columns
         self._request = request
         self.block_bytes = block_bytes

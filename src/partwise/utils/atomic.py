@@ -61,6 +61,9 @@ def explain_os_error(error: OSError, path: str | os.PathLike[str]) -> ResourceEr
         The error to raise, with what to do about it where that is known.
     """
     known = _REASONS.get(error.errno) if error.errno is not None else None
+    folder = Path(path).parent
+    if error.errno == errno.ENOENT and not folder.exists():
+        known = f"there is no folder {folder}"
     return ResourceError(f"cannot write {os.fspath(path)}: {known or error.strerror or error}")
 
 
@@ -108,11 +111,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, FileNotFoundError) and not final.parent.exists():
-            raise ResourceError(
-                f"cannot write {final}: there is no folder {final.parent}"
-            ) from error
-        if isinstance(error, OSError) and error.errno in _REASONS:
+        lost = isinstance(error, FileNotFoundError) and not final.parent.exists()
+        if isinstance(error, OSError) and (lost or error.errno in _REASONS):
             raise explain_os_error(error, final) from error
         raise
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from partwise.exceptions import DataError
 from partwise.factorize.top import top_features
-from partwise.io import open_table
 from partwise.report import RunRecord, write_report
 from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
+from partwise.workflows.any_table import open_any
 from partwise.workflows.clock import Clock
 from partwise.workflows.factorize_files import write_tables
 from partwise.workflows.factorize_options import FactorizeOptions
@@ -200,7 +201,7 @@ def factorize(
 def _open(
     input: str | os.PathLike[str], options: FactorizeOptions, folder: RunFolder, clock: Clock
 ) -> Table:
-    return open_table(
+    return open_any(
         input,
         id_columns=options.id_columns or None,
         features=options.features or None,
@@ -220,6 +221,8 @@ def _find(table: Table, options: FactorizeOptions, n_threads: int, clock: Clock)
         warnings.simplefilter("ignore")
         model, usage = fit_prepared(prepared, options, n_threads, stage)
     fit = model.result_
+    if not fit.programs.any():
+        raise DataError("all values are zero: there is nothing to factorize", path=table.path)
     warn_of(clock, [*table.notes, *advice(table, prepared, options, fit)])
     return Findings(
         table=table,

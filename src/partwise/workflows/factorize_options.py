@@ -40,8 +40,9 @@ class FactorizeOptions:
     Attributes
     ----------
     id_columns
-        Columns that identify and describe rows; empty means fov, label and cell_meta_cluster, or
-        the names of the observations of an AnnData.
+        Columns that identify and describe rows; empty means fov, label and cell_meta_cluster;
+        where a file has none of them, the columns that hold text, the first if it has no name,
+        and the names of the observations of an AnnData.
     features
         Names or patterns (`*`, `?`) of the columns to read; empty means all but the ids.
     layer
@@ -80,7 +81,7 @@ class FactorizeOptions:
     """
 
     id_columns: tuple[str, ...] = id_columns_option(
-        "rows", "fov,label,cell_meta_cluster, or the names in an AnnData"
+        "rows", "fov,label,cell_meta_cluster, else those that hold text"
     )
     features: tuple[str, ...] = features_option("columns to read")
     layer: str | None = option(

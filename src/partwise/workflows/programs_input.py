@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from partwise.exceptions import DataError, UsageError
 from partwise.io import open_table
+from partwise.workflows.any_table import open_any
 
 if TYPE_CHECKING:
     from partwise.io import Table
 
-__all__ = ["open_counts"]
+__all__ = ["matrix_in", "open_counts", "open_folder"]
 
 _MATRICES = ("matrix.mtx.gz", "matrix.mtx")
 _GENES = ("features.tsv.gz", "features.tsv", "genes.tsv", "genes.tsv.gz")
@@ -39,10 +40,10 @@ def open_counts(
     Parameters
     ----------
     path
-        What `partwise.open` reads, or a folder with matrix.mtx, barcodes.tsv and features.tsv or
-        genes.tsv (each also .gz), genes in rows. Genes are then called by their symbol, with the
-        identifier behind it where several share one; features of another kind than gene expression
-        are left out.
+        What `open_any` opens: any table, or a folder with matrix.mtx, barcodes.tsv and
+        features.tsv or genes.tsv (each also .gz), genes in rows. Genes are then called by their
+        symbol, with the identifier behind it where several share one; features of another kind
+        than gene expression are left out.
     features
         Glob patterns of the genes to read.
     id_columns
@@ -63,14 +64,13 @@ def open_counts(
     UsageError
         If the options do not go with a folder.
     """
-    folder = Path(path)
-    matrix = _first(folder, _MATRICES) if folder.is_dir() else None
-    if matrix is None:
-        table = open_table(path, id_columns=id_columns, features=features, **settings)
-        return _with_cells(table) if id_columns and table.kind in ("h5ad", "zarr") else table
-    if id_columns or settings.get("layer"):
-        raise UsageError(f"{folder}: a 10x folder has barcodes, no other columns and no layers")
-    return _open_folder(folder, matrix, features, settings)
+    table = open_any(path, id_columns=id_columns, features=features, **settings)
+    return _with_cells(table) if id_columns and table.kind in ("h5ad", "zarr") else table
+
+
+def matrix_in(folder: Path) -> Path | None:
+    """Return the matrix of a folder of Matrix Market files; None if it is none."""
+    return _first(folder, _MATRICES) if folder.is_dir() else None
 
 
 def _with_cells(table: Table) -> Table:
@@ -96,9 +96,40 @@ def _with_cells(table: Table) -> Table:
     return dataclasses.replace(table, ids=ids, notes=notes)
 
 
-def _open_folder(
-    folder: Path, matrix: Path, patterns: Sequence[str] | None, settings: dict[str, Any]
+def open_folder(
+    folder: Path,
+    matrix: Path,
+    id_columns: Sequence[str] | None,
+    patterns: Sequence[str] | None,
+    settings: dict[str, Any],
 ) -> Table:
+    """Open a folder of Matrix Market files, genes in rows; see `open_counts`.
+
+    Parameters
+    ----------
+    folder, matrix
+        The folder, and the matrix in it.
+    id_columns
+        Columns that describe cells, of which there are none beside the barcodes.
+    patterns
+        Glob patterns of the genes to read.
+    settings
+        Handed to `open_table`.
+
+    Returns
+    -------
+    Table
+        Cells x genes.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or damaged, or the names do not fit the matrix.
+    UsageError
+        If the options do not go with a folder.
+    """
+    if id_columns or settings.get("layer"):
+        raise UsageError(f"{folder}: a 10x folder has barcodes, no other columns and no layers")
     import numpy as np
     import pandas as pd
     import scipy.sparse as sp

@@ -39,8 +39,9 @@ class ProgramsOptions:
     Attributes
     ----------
     id_columns
-        Columns that identify and describe cells; empty means fov, label and cell_meta_cluster, or
-        the names of the cells of an AnnData.
+        Columns that identify and describe cells; empty means fov, label and cell_meta_cluster;
+        where a file has none of them, the columns that hold text, the first if it has no name,
+        and the names of the cells of an AnnData.
     features
         Names or patterns (`*`, `?`) of the genes to read; empty means all.
     layer
@@ -76,7 +77,7 @@ class ProgramsOptions:
     """
 
     id_columns: tuple[str, ...] = id_columns_option(
-        "cells", "fov,label,cell_meta_cluster, or the names in an AnnData"
+        "cells", "fov,label,cell_meta_cluster, else those that hold text"
     )
     features: tuple[str, ...] = features_option("genes to read")
     layer: str | None = option(

@@ -13,13 +13,14 @@ import numpy as np
 from partwise import _slots
 from partwise.exceptions import DataError
 from partwise.factorize.projection import Coverage, restrict, row_fit
-from partwise.io import load_model, open_table
+from partwise.io import load_model
 from partwise.io.writers import write_csv
 from partwise.prepare.recipe import PreparedSource, Recipe
 from partwise.report import RunRecord, write_report
 from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
+from partwise.workflows.any_table import open_any
 from partwise.workflows.clock import Clock
 from partwise.workflows.finish import finish, warn_of
 from partwise.workflows.options import command_line, resolved
@@ -108,7 +109,7 @@ class ProjectResult:
         return [
             f"{n:,} rows on {k} programs; {found.n_shared:,} of the model's {found.n_model:,} "
             f"features are there, each program covered to {100 * found.lowest:.1f} % or more",
-            f"fit of a row (1 is exact): median {_median(self.fit) or 0.0:.3f}",
+            _fit_line(self.fit),
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"usage: {self.outputs['usage']}",
             f"report: {self.outputs['report']}",
@@ -178,11 +179,12 @@ def project(
             record.add_input(file)
         with clock.stage("read"):
             fitted = load_model(model)
-            table = open_table(
+            table = open_any(
                 input,
                 id_columns=options.id_columns or None,
                 layer=options.layer,
                 spool_dir=folder.staging,
+                min_rows=1,
                 n_threads=n_threads,
                 progress=clock.progress,
             )
@@ -338,6 +340,13 @@ def _facts(coverage: Coverage, fit: npt.NDArray[np.float64]) -> dict[str, Any]:
         "coverage_lowest": coverage.lowest,
         "fit_median": _median(fit),
     }
+
+
+def _fit_line(fit: npt.NDArray[np.float64]) -> str:
+    median = _median(fit)
+    if median is None:
+        return "fit of a row: no row has values other than zero"
+    return f"fit of a row (1 is exact): median {median:.3f}"
 
 
 def _median(fit: npt.NDArray[np.float64]) -> float | None:

@@ -27,8 +27,9 @@ class ProjectOptions:
     Attributes
     ----------
     id_columns
-        Columns that identify and describe rows; empty means fov, label and cell_meta_cluster, or
-        the names of the observations of an AnnData.
+        Columns that identify and describe rows; empty means fov, label and cell_meta_cluster;
+        where a file has none of them, the columns that hold text, the first if it has no name,
+        and the names of the observations of an AnnData.
     layer
         Layer of an AnnData file to project; None means X.
     prepared
@@ -47,7 +48,7 @@ class ProjectOptions:
     """
 
     id_columns: tuple[str, ...] = id_columns_option(
-        "rows", "fov,label,cell_meta_cluster, or the names in an AnnData"
+        "rows", "fov,label,cell_meta_cluster, else those that hold text"
     )
     layer: str | None = option(
         None,

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from partwise.factorize.rank import select_rank
 from partwise.figures import render
-from partwise.io import open_table
 from partwise.io.writers import write_csv
 from partwise.report import RunRecord, write_report
 from partwise.utils.memory import peak_memory_bytes
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
+from partwise.workflows.any_table import open_any
 from partwise.workflows.clock import Clock
 from partwise.workflows.counts_advice import counts_advice
 from partwise.workflows.finish import finish, warn_of
@@ -162,10 +162,11 @@ def rank(
     with open_run_folder(options.output_dir) as folder:
         record.add_input(input)
         with clock.stage("read"):
-            table = open_table(
+            table = open_any(
                 input,
                 id_columns=options.id_columns or None,
                 features=options.features or None,
+                layer=options.layer,
                 spool_dir=folder.staging,
                 n_threads=n_threads,
                 progress=clock.progress,
@@ -208,6 +209,7 @@ def _find(table: Table, options: RankOptions, n_threads: int, clock: Clock) -> R
     used = dataclasses.asdict(options)
     used["id_columns"] = list(table.ids.columns)
     used["features"] = list(options.features) or "all but the id columns"
+    used["layer"] = options.layer or ("X" if table.kind in ("h5ad", "zarr") else None)
     used["ranks"] = list(selection.ranks)
     used["fraction"], used["threads"] = selection.fraction, n_threads
     return RankFindings(

@@ -31,9 +31,12 @@ class RankOptions:
     Attributes
     ----------
     id_columns
-        Columns that identify and describe rows; empty means fov, label and cell_meta_cluster.
+        Columns that identify and describe rows; empty means fov, label and cell_meta_cluster, or
+        where a file has none of them, those that hold text.
     features
         Names or patterns (`*`, `?`) of the columns to factorize; empty means all but the ids.
+    layer
+        Layer of an AnnData file to look at; None means X.
     ranks
         Ranks to look at; empty means a search.
     min_rank, max_rank
@@ -59,8 +62,18 @@ class RankOptions:
         Threads; None means the CPUs this process may use. Results do not depend on it.
     """
 
-    id_columns: tuple[str, ...] = id_columns_option("rows", "fov,label,cell_meta_cluster")
+    id_columns: tuple[str, ...] = id_columns_option(
+        "rows", "fov,label,cell_meta_cluster, else those that hold text"
+    )
     features: tuple[str, ...] = features_option("columns to factorize")
+    layer: str | None = option(
+        None,
+        "--layer",
+        kind=str,
+        help="Layer of an AnnData file to look at.",
+        section=_INPUT,
+        shown_default="X",
+    )
     ranks: tuple[int, ...] = option(
         (),
         "-k",
