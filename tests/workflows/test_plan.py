@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import scipy.sparse as sp
 
 from partwise.datasets import simulate_tissue
 from partwise.exceptions import DataError, ResourceError, UsageError
+from partwise.graph.repeats import neighbors_per_row
 from partwise.io.size import size_of
 from partwise.workflows import (
     NeighborhoodsOptions,
@@ -25,7 +27,7 @@ from partwise.workflows import (
 )
 from partwise.workflows.clustering.options import ClusterOptions
 from partwise.workflows.clustering.plan import estimate_memory, estimate_seconds, memory_for_values
-from partwise.workflows.plan import Shape, parse_bytes, shape_of
+from partwise.workflows.plan import Shape, listed_neighbors, parse_bytes, shape_of
 from partwise.workflows.tuning.plan import memory_for_values as tune_memory
 
 N, P = 37, 3
@@ -148,9 +150,39 @@ def test_memory_adds_up():
     n, held = 1_200_000, 4 * 6
     stages = estimate_memory(shape(n, 6), ClusterOptions(n_components=6))
     fit = 365_000_000 + n * (held + 20 + 8 * 6 + 20)
-    assert stages["factorize"] == fit
+    # the singular vectors in place of the copy of the usage
+    assert stages["factorize"] == fit + n * (20 * 6 - 4 * 6 - 20)
     assert stages["cluster"] == fit + 8_000_000 + n * (4 * 6 + 30) + round(9.2 * 15 * n)
     assert max(stages, key=stages.get) == "cluster"
+
+
+def test_rows_that_repeat_have_more_links():
+    """As many as the number of distinct rows that has most of them."""
+    n, k = 20_000, 15
+    most = max(m * neighbors_per_row(k, n, m) for m in range(1, n))
+    assert listed_neighbors(n, k, math.inf) == pytest.approx(most, rel=0.01)
+    few = max(m * neighbors_per_row(k, n, m) for m in range(1, 500))
+    assert listed_neighbors(n, k, 500) == pytest.approx(few, rel=0.01)
+    assert listed_neighbors(n, k, None) == n * k
+    once, repeated = (
+        estimate_memory(dataclasses.replace(shape(n, 6), kinds=kinds), ClusterOptions())
+        for kinds in (None, math.inf)
+    )
+    assert repeated["cluster"] > once["cluster"]
+    assert repeated["factorize"] == once["factorize"]
+
+
+def test_the_first_rows_say_whether_rows_repeat(tmp_path):
+    rng = np.random.default_rng(0)
+    ids = pd.DataFrame({"fov": "F", "label": range(2000), "cell_meta_cluster": "a"})
+    counts = rng.poisson(1, (2000, 3))
+    for name, values in (("counts", counts), ("once", rng.random((2000, 3)))):
+        frame = pd.concat([ids, pd.DataFrame(values).add_prefix("CD")], axis=1)
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    assert shape_of(tmp_path / "once.csv", ClusterOptions()).kinds is None
+    kinds = shape_of(tmp_path / "counts.csv", ClusterOptions()).kinds
+    distinct = len(np.unique(counts, axis=0))
+    assert distinct <= kinds < 20 * distinct
 
 
 @pytest.mark.parametrize(

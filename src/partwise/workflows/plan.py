@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from partwise.exceptions import ResourceError, UsageError
 from partwise.io.columns import choose_columns, match_features
@@ -19,11 +20,15 @@ from partwise.io.size import size_of
 from partwise.utils.memory import available_memory_bytes
 from partwise.workflows.cells import is_cells
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = [
     "Plan",
     "Shape",
     "bytes_text",
     "granted_values",
+    "listed_neighbors",
     "parse_bytes",
     "refusal",
     "seconds_text",
@@ -59,6 +64,8 @@ class Shape:
         Whether the file is a table of cells, whose neighbours are counted.
     n_bytes
         Size of the file.
+    kinds
+        About how many different rows there are at most, where rows repeat; None where they do not.
     """
 
     path: Path
@@ -69,6 +76,7 @@ class Shape:
     n_ids: int
     cells: bool
     n_bytes: int
+    kinds: float | None = None
 
     @property
     def n_features(self) -> int:
@@ -312,7 +320,9 @@ def shape_of(path: Path, options: Any) -> Shape:
         names = tuple(sorted({text for text in found.rows[column] if text}))
         if patterns:
             names = tuple(names[j] for j in match_features(names, patterns, path=path))
-        return Shape(path, kind, size.n_rows, size.exact, names, 5, True, n_bytes)
+        kinds = None if getattr(options, "kernel", None) else math.inf
+        return Shape(path, kind, size.n_rows, size.exact, names, 5, True, n_bytes, kinds)
+    kinds = None
     if found is not None and not found.features:
         columns = choose_columns(
             found.names,
@@ -323,9 +333,56 @@ def shape_of(path: Path, options: Any) -> Shape:
             coordinates=getattr(options, "coordinates", ()) or None,
         )
         names, n_ids = columns.feature_names, len(columns.ids)
+        kinds = _kinds(found.rows[list(names)])
     else:
         numbered = tuple(f"feature_{j + 1}" for j in range(size.n_columns or 0))
         names, n_ids = (found.features if found is not None else numbered), 3
         if patterns:
             names = tuple(names[j] for j in match_features(names, patterns, path=path))
-    return Shape(path, kind, size.n_rows, size.exact, names, n_ids, False, n_bytes)
+    return Shape(path, kind, size.n_rows, size.exact, names, n_ids, False, n_bytes, kinds)
+
+
+def _kinds(rows: pd.DataFrame) -> float | None:
+    """Estimate how many different rows there are, if any of the first ones repeat.
+
+    From d different rows, f1 of which are there once and f2 twice: d + f1 (f1 - 1) / (2 (f2 + 1))
+    (Chao), which is low, for the first rows are alike: eight times that.
+    """
+    times = rows.value_counts(sort=False).to_numpy()
+    if not (times > 1).any():
+        return None
+    once, twice = int((times == 1).sum()), int((times == 2).sum())
+    return 8 * (len(times) + once * (once - 1) / (2 * (twice + 1)))
+
+
+def listed_neighbors(n: int, k: int, kinds: float | None) -> int:
+    """Return how many neighbours are listed at most, over all different rows of a table.
+
+    Where rows repeat each of the m different ones has more neighbours than k, see
+    `partwise.graph.repeats.neighbors_per_row`; the sum is largest where that number reaches its
+    bound, the square root of m.
+
+    Parameters
+    ----------
+    n, k
+        Rows, and neighbours of each.
+    kinds
+        Different rows at most; None where no row repeats.
+
+    Examples
+    --------
+    >>> listed_neighbors(1_000_000, 15, None), listed_neighbors(1_000_000, 15, 10_000)
+    (15000000, 1000000)
+    >>> listed_neighbors(1_000_000, 15, math.inf) < 2 * 15_000_000
+    True
+    """
+    if kinds is None:
+        return n * k
+    low, high = 1, max(1, round(min(n, kinds)))
+    while low < high:
+        m = (low + high + 1) // 2
+        if math.isqrt(m) <= k * (2 * n / m - 1):
+            low = m
+        else:
+            high = m - 1
+    return low * max(k, math.isqrt(low))

@@ -30,9 +30,11 @@ _PARSING = 100 * _MB  # blocks of text on their way
 _REPORT = 50 * _MB  # figures
 _MEASURED_TOGETHER = 2**22  # values whose fit is measured together
 
-#: Seconds of CPU: per byte of the table; per value of the usage and feature; per cell, neighbour
-#: and axis of the vote; per cell and column that is written.
-_BYTE, _VALUE, _VOTE, _VOTE_AXIS, _WRITTEN = 9e-9, 6e-9, 1.0e-5, 3e-6, 9e-8
+#: Seconds of CPU: per byte of the table; per value of the usage, with a share that does not grow
+#: with the features; per cell and square of the axes where a tree is searched, else per known cell;
+#: per cell and column that is written.
+_BYTE, _VALUE, _VALUES_MORE, _WRITTEN = 9e-9, 3.6e-9, 38, 9e-8
+_VOTE, _VOTE_OF_ALL, _AXES_OF_A_TREE = 3.1e-7, 1.3e-8, 12
 _ALONE, _SHARED = 0.3, 0.45  # seconds of wall per second of CPU: on one thread, and shared
 
 _NOTE = (
@@ -163,11 +165,12 @@ def estimate_seconds(shape: Shape, options: ClusterOptions, known: Known) -> dic
     known
         The model.
     """
-    n, p, k = shape.n_rows, shape.n_features, int(known.niches.usage.shape[1])
+    n, p, (m, k) = shape.n_rows, shape.n_features, known.niches.usage.shape
+    axes = min(k, len(known.features))
     cpu = {
         "start and read": 1.5 + _BYTE * shape.n_bytes,
-        "project": 0.2 + _VALUE * n * k * (p + k),
-        "assign": n * (_VOTE + _VOTE_AXIS * k),
+        "project": 0.2 + _VALUE * n * k * (p + _VALUES_MORE),
+        "assign": n * (_VOTE * axes**2 if axes <= _AXES_OF_A_TREE else _VOTE_OF_ALL * m),
         "write and report": 2.0 + _WRITTEN * n * (k + shape.n_ids + 3),
     }
     wall = _ALONE + _SHARED / resolve_threads(options.threads)

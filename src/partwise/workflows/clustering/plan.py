@@ -15,7 +15,15 @@ from partwise.io.opening import MEMORY_LIMIT, stem_of
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clustering.settings import Setting, resolve_settings
 from partwise.workflows.options import command_line
-from partwise.workflows.plan import Plan, Shape, granted_values, parse_bytes, refusal, shape_of
+from partwise.workflows.plan import (
+    Plan,
+    Shape,
+    granted_values,
+    listed_neighbors,
+    parse_bytes,
+    refusal,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from partwise.workflows.clustering.options import ClusterOptions
@@ -36,6 +44,8 @@ _REPORT = 50 * _MB  # figures
 _SAMPLED = (8, 8192, 65536)  # the first steps of a fit: one row in so many, within bounds
 _CONTROL, _CONTROL_WIDE, _WIDE = 50_000, 20_000, 16  # cells of the control, by features
 _FEWEST_NEIGHBORS = 5
+_GRAM_ROWS = 5 * 2**18  # rows whose products are summed together for the singular vectors
+_LISTED, _LISTED_REPEATED = 9.2, 31  # bytes per neighbour listed: each row once, or repeated
 
 #: Seconds of CPU: per byte of the table; per value of a fit, with a share that does not grow with
 #: the features; per cell and axis, per neighbour and per visited link of a graph; per cell and
@@ -97,9 +107,8 @@ def plan_cluster(input: str | os.PathLike[str], *, options: ClusterOptions) -> P
 
 
 _BASIS = (
-    "estimates, not promises: memory from the arrays of each stage, for rows that do not repeat "
-    "(tables of counts take less); time from one machine of two cores, good to a factor of two or "
-    "so"
+    "estimates, not promises: memory from the arrays of each stage; time from one machine of two "
+    "cores, good to a factor of two or so"
 )
 
 
@@ -133,11 +142,14 @@ def estimate_memory(
 
     With n cells, p features, c factors, k neighbours, and X held or streamed:
 
-        factorize   start + X + identifiers + usage and its working copy, 8 n c
-        cluster     that + coordinates 4 n c + distinct rows 30 n + neighbours 4 n k
-                    + graph, two ends of at most 0.65 n k links, 5.2 n k
+        factorize   start + X + identifiers + usage and its working copy, 8 n c, or, where it is
+                    more, the leading singular vectors: 20 (c + 8) bytes for up to 1.3 million rows
+        cluster     start + X + identifiers + usage + coordinates 4 n c + distinct rows 30 n
+                    + neighbours 4 n k + graph, two ends of at most 0.65 n k links, 5.2 n k
 
-    and so on; what a stage frees is only in part given back to the system.
+    and so on; what a stage frees is only in part given back to the system. Where rows repeat more
+    neighbours are listed (`listed_neighbors`), and Leiden's first communities are still nearly as
+    densely linked: 31 bytes for each. Of a table of cells the counts are held beside the shares.
 
     Parameters
     ----------
@@ -152,7 +164,7 @@ def estimate_memory(
     n, p = _cells(shape, options), shape.n_features
     c = max(setting.n_components for setting in settings)
     k = min(max(setting.n_neighbors for setting in settings), max(1, n - 1))
-    held = 0 if streamed else 4 * n * p
+    held = (0 if streamed else 4 * n * p) + (shape.values if shape.cells else 0)
     ids = shape.n_rows * (20 + 8 * max(0, shape.n_ids - 3))
     share, least, most = _SAMPLED
     sample = min(max(n // share, least), most, n)
@@ -160,14 +172,16 @@ def estimate_memory(
     if streamed:
         fit += 8 * sample * p + 90 * _MB
     after = fit + n * (4 * c + 35)
+    wide = min(c + 8, p)
+    vectors = min(n, _GRAM_ROWS) * 20 * wide - n * (4 * c + 20)
     control = min(n, _CONTROL if p <= _WIDE else _CONTROL_WIDE)
     text = 25 * (c + 4 + shape.n_ids) * min(n, 2 * options.chunksize)
     read = 0 if streamed else shape.values
     return {
         "read": _START + min(_PARSING, 10 * shape.n_bytes) + read + 85 * shape.n_rows,
-        "factorize": fit,
-        "cluster": fit + 8 * _MB + n * (4 * c + 30) + _links_bytes(n, k),
-        "control": after + control * (8 * p + 54) + _links_bytes(control, k),
+        "factorize": fit + max(0, vectors),
+        "cluster": fit + 8 * _MB + n * (4 * c + 30) + _links_bytes(n, k, shape.kinds),
+        "control": after + control * (8 * p + 54) + _links_bytes(control, k, shape.kinds),
         "niches": after + 15 * _MB + 8 * p * min(n, _CONTROL),
         "write": after + 20 * _MB + text,
         "report": after + _REPORT,
@@ -212,9 +226,9 @@ def visited_links(n: int, k: int) -> float:
     return links * max(1, min(10, int(_VISITED / links)))
 
 
-def _links_bytes(n: int, k: int) -> int:
+def _links_bytes(n: int, k: int, kinds: float | None) -> int:
     """Bytes of the lists of neighbours and of the graph they are joined to."""
-    return round(9.2 * n * k)
+    return round((_LISTED if kinds is None else _LISTED_REPEATED) * listed_neighbors(n, k, kinds))
 
 
 def _cells(shape: Shape, options: ClusterOptions) -> int:

@@ -199,4 +199,5 @@ def _draw(
         names=[str(number + 1) for number in chosen],
         loadings=fit.loadings[chosen],
         epochs=fit.epochs,
+        held_out=fit.n_train,
     )

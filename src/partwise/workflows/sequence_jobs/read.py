@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from partwise.exceptions import DataError, PartwiseWarning, UsageError
-from partwise.io.recordings import open_recording
+from partwise.exceptions import DataError, PartwiseError, PartwiseWarning, UsageError
+from partwise.io.recordings import Recording, open_recording
 from partwise.sequences import split_time
 from partwise.workflows.plan import parse_bytes
+from partwise.workflows.sequence_jobs.result import SUFFIX
 
 if TYPE_CHECKING:
     from partwise.workflows.sequence_jobs.recording_options import RecordingOptions
@@ -169,20 +170,15 @@ def read_recording(path: str | os.PathLike[str], options: RecordingOptions) -> P
     """
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", PartwiseWarning)
-        found = open_recording(
-            path,
-            variable=options.variable,
-            rate=options.rate,
-            bin_width=options.bin_width,
-            layout=options.layout,
-            epochs=options.epochs,
-            align=cast(Any, options.align) or None,
-            baseline=options.baseline,
-            baseline_window=options.baseline_window,
-            negative=options.negative,
-            missing=options.missing,
-            memory_limit=parse_bytes(options.in_memory),
-        )
+        try:
+            found = _opened(path, options)
+        except PartwiseError as error:
+            if os.fspath(path).endswith(SUFFIX):
+                error.add_note(
+                    "a file whose name ends like this is what partwise sequences fit writes; give "
+                    "the recording"
+                )
+            raise
     units = tuple(map(str, found.unit_names))
     warned = [str(w.message).removeprefix(f"{os.fspath(path)}: ") for w in told]
     return Prepared(
@@ -197,6 +193,23 @@ def read_recording(path: str | os.PathLike[str], options: RecordingOptions) -> P
         notes=tuple(note for note in found.notes if note not in warned),
         warnings=(*warned, *_silent(found.data, units)),
         release=found.close,
+    )
+
+
+def _opened(path: str | os.PathLike[str], options: RecordingOptions) -> Recording:
+    return open_recording(
+        path,
+        variable=options.variable,
+        rate=options.rate,
+        bin_width=options.bin_width,
+        layout=options.layout,
+        epochs=options.epochs,
+        align=cast(Any, options.align) or None,
+        baseline=options.baseline,
+        baseline_window=options.baseline_window,
+        negative=options.negative,
+        missing=options.missing,
+        memory_limit=parse_bytes(options.in_memory),
     )
 
 

@@ -43,7 +43,7 @@ class RecordingOptions:
         What to do with values below zero: "raise" an error, "clip" them to zero, "split" each unit
         into what is above and what is below zero, or "offset": subtract each unit's least value.
     missing
-        What to do with values that are NaN: "raise" an error, or "hide" them from fit, costs and test.
+        What to do with values that are NaN: "raise" an error, or "hide" them from all that is done.
     baseline, baseline_window
         Turn fluorescence F into (F - B) / B, where B is this percentile of the frames around each
         frame, within a window of seconds (None: of all frames).

@@ -77,6 +77,7 @@ def _factors(found: SequencesFindings, show: Any) -> Figure:
         significant=None if found.test is None else found.test.significant,
         loadings=found.fit.loadings,
         epochs=found.fit.epochs,
+        held_out=found.fit.n_train,
     )
 
 

@@ -87,6 +87,8 @@ class SequencesSignificanceResult:
         Wall time of each stage.
     options
         What was asked for.
+    notes
+        How the recording was read.
     """
 
     result: Path
@@ -97,6 +99,7 @@ class SequencesSignificanceResult:
     warnings: tuple[str, ...]
     seconds: dict[str, float]
     options: SequencesSignificanceOptions
+    notes: tuple[str, ...] = ()
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -106,6 +109,7 @@ class SequencesSignificanceResult:
             "input": str(self.input),
             **_results(self.test, self.frames),
             "outputs": {name: str(path) for name, path in self.outputs.items()},
+            "notes": list(self.notes),
             "warnings": list(self.warnings),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "peak_memory_bytes": peak_memory_bytes(),
@@ -116,6 +120,7 @@ class SequencesSignificanceResult:
         facts = _results(self.test, self.frames)
         line = significant_line(facts["significant_factors"], len(self.test.statistic))
         return [
+            *(f"note: {text}" for text in self.notes),
             f"{line}, on frames {self.frames[0]:,} to {self.frames[1]:,}",
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"report: {self.outputs['report']}",
@@ -200,6 +205,7 @@ def sequences_significance(
         warnings=tuple(record.warnings),
         seconds=clock.seconds,
         options=options,
+        notes=recording.notes,
     )
 
 

@@ -67,7 +67,7 @@ class SequencesSimulateResult:
         """Return the result as lines for people."""
         made = self.simulated
         fit = f"partwise sequences fit {self.outputs['recording']}"
-        epochs = f" --epochs {self.outputs['epochs']}" if "epochs" in self.outputs else ""
+        epochs = "" if made.missing is None else f" --epochs {self.outputs['epochs']}"
         return [
             f"{made.n_units} units x {made.n_frames:,} frames at {made.rate:g} Hz, "
             f"{len(made.events):,} events of {made.n_sequences} sequences",
@@ -156,11 +156,12 @@ def _write(made: SimulatedSequences, folder: RunFolder) -> dict[str, str]:
             columns["unit"] = names[table["unit"].to_numpy(dtype=int)]
         written[kind] = f"{stem}_{kind}.csv"
         write_csv(folder.path(written[kind]), columns)
-    if made.missing is not None:
-        written["epochs"] = f"{stem}_epochs.csv"
-        starts, stops = _there(made.missing)
-        epochs = {"start_frame": starts, "stop_frame": stops}
-        write_csv(folder.path(written["epochs"]), epochs)
+    # also where nothing is lost: that of an earlier recording of this size must not stay
+    written["epochs"] = f"{stem}_epochs.csv"
+    missing = np.zeros(made.n_frames, bool) if made.missing is None else made.missing
+    starts, stops = _there(missing)
+    epochs = {"start_frame": starts, "stop_frame": stops}
+    write_csv(folder.path(written["epochs"]), epochs)
     return written
 
 

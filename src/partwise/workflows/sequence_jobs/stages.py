@@ -287,7 +287,9 @@ def advice(found: SequencesFindings) -> list[str]:
             "of what was held out: they describe noise, or the recording changes; try fewer or "
             "shorter motifs, or a larger --lambda"
         )
-    if found.test is not None and not found.test.significant.any():
+    if found.test is not None and found.n_lags == 1:
+        texts.append("motifs of one frame have no order, so none can be a significant sequence")
+    elif found.test is not None and not found.test.significant.any():
         texts.append("no factor is a significant sequence")
     if found.split.test is None:
         texts.append("nothing was held out (--test-fraction 0), so nothing was tested")

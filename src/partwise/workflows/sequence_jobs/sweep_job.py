@@ -97,6 +97,8 @@ class SequencesChoice:
         Wall time of each stage.
     options
         What was asked for.
+    notes
+        How the recording was read.
     """
 
     input: Path
@@ -105,6 +107,7 @@ class SequencesChoice:
     warnings: tuple[str, ...]
     seconds: dict[str, float]
     options: Options
+    notes: tuple[str, ...] = ()
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -113,6 +116,7 @@ class SequencesChoice:
             "input": str(self.input),
             **results_of(self.chosen),
             "outputs": {name: str(path) for name, path in self.outputs.items()},
+            "notes": list(self.notes),
             "warnings": list(self.warnings),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "peak_memory_bytes": peak_memory_bytes(),
@@ -128,6 +132,7 @@ class SequencesChoice:
         else:
             lines = [f"recommended number of factors: {value}"]
         return [
+            *(f"note: {text}" for text in self.notes),
             *lines,
             f"rule: {self.chosen.rule}",
             f"{len(self.chosen.table)} measurements, {self.seconds['total']:.1f} s, "
@@ -266,6 +271,7 @@ def _run(
         warnings=tuple(record.warnings),
         seconds=clock.seconds,
         options=options,
+        notes=recording.notes,
     )
 
 

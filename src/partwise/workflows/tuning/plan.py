@@ -11,7 +11,15 @@ from partwise.io.opening import MEMORY_LIMIT, stem_of
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clustering.plan import visited_links
 from partwise.workflows.options import command_line
-from partwise.workflows.plan import Plan, Shape, granted_values, parse_bytes, refusal, shape_of
+from partwise.workflows.plan import (
+    Plan,
+    Shape,
+    granted_values,
+    listed_neighbors,
+    parse_bytes,
+    refusal,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from partwise.workflows.tuning.options import TuneOptions
@@ -26,8 +34,8 @@ _BYTE = 9e-9
 _ALONE, _SHARED = 0.3, 0.45  # seconds of wall per second of CPU: on one thread, and shared
 
 _NOTE = (
-    "estimates, not promises, from runs of 20,000 to 200,000 cells on one machine of two cores: "
-    "memory for rows that do not repeat; time good to a factor of two or three, for it depends on "
+    "estimates, not promises, from runs of 20,000 to 200,000 cells on one machine of two cores; "
+    "time good to a factor of two or three, for it depends on "
     "how many communities there are to find"
 )
 
@@ -139,8 +147,10 @@ def _memory(shape: Shape, options: TuneOptions, *, streamed: bool) -> dict[str, 
     """Bytes at the peak: the sample, its usage, and the lists and graphs of the largest k."""
     p, grid, cells = shape.n_features, options.grid, min(options.n_cells, shape.n_rows)
     table = (0 if streamed else shape.values) + 20 * shape.n_rows
+    table += shape.values if shape.cells else 0  # counts beside shares
     k = min(max(grid.n_neighbors), max(1, cells - 1))
-    sample = cells * (4 * p + 8 * max(grid.n_components) + 330 + 36 * k)
+    sample = cells * (4 * p + 8 * max(grid.n_components) + 330)
+    sample += 36 * listed_neighbors(cells, k, shape.kinds)
     return {
         "read": _READ_START + table + 65 * shape.n_rows,
         "settings": _START + table + sample,
