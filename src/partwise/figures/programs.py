@@ -135,11 +135,14 @@ def leading_heatmap(
         best = np.argsort(-column, kind="stable")[:each]
         chosen.update(dict.fromkeys(int(i) for i in best if column[i] > 0))
     order = list(chosen)
+    if not order:
+        return message_figure("All weights are zero.")
     names = [program_name(name) for name in programs.columns]
     if explained is not None:
         shares = np.asarray(explained, dtype=float)
         names = [f"{n}\n{100 * share:.1f} %" for n, share in zip(names, shares, strict=True)]
-    label = f"The {each} largest of each program" if len(order) < len(weights) else ""
+    count = f"{each} " if each > 1 else ""
+    label = f"The {count}largest of each program" if len(order) < len(weights) else ""
     return heatmap(
         relative[order],
         [elide(programs.index[i]) for i in order],

@@ -108,7 +108,7 @@ def _headlines(found: Findings) -> list[Headline]:
         Headline(
             "Fit",
             "converged" if fit.converged else "not converged",
-            fit.status.advice,
+            fit.status.advice.removeprefix("converged: "),
             tone="good" if fit.converged else "warn",
         ),
     ]

@@ -144,6 +144,7 @@ class ProgramsResult:
         """Return the result as lines for people."""
         result = self.model.result_
         chosen = "recommended" if result.n_components == self.ranks.recommended else "chosen"
+        chosen = chosen if len(self.ranks.ranks) > 1 else "the only number tried"
         return [
             f"{self.n_cells:,} cells x {self.n_genes:,} genes, {len(self.genes):,} of them "
             f"factorized {self.options.replicates} times for k = {self.options.ranks}",

@@ -124,7 +124,7 @@ def _summary(found: Findings) -> list[str]:
         f"{figures.program_name(name)} ({100 * share:.0f} %): {', '.join(leaders[name])}"
         for name, share in list(zip(found.programs_names, shares, strict=True))[:12]
     )
-    more = "; ..." if found.n_programs > 12 else ""
+    more = f"; and {found.n_programs - 12} more" if found.n_programs > 12 else ""
     return [
         f"Mean share of the cells' usage and genes of highest score. {told}{more}.",
         *(

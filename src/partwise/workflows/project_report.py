@@ -172,7 +172,8 @@ def coverage_section(model: Any, coverage: Coverage, *, least: float) -> Section
             ReportFigure(
                 figures.coverage_bars(coverage.programs, least=least),
                 "How much of each program is covered",
-                "Share of a program's weight that is on features of the new table.",
+                "Share of a program's weight that is on features of the new table; the dashed line "
+                "is the least that was asked for.",
                 f"Bars of {len(coverage.programs)} programs, from {100 * coverage.lowest:.1f} % to "
                 f"{100 * coverage.programs.max():.1f} %.",
                 ReportTable(table, "Share covered"),
