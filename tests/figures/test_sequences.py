@@ -163,6 +163,19 @@ def test_motifs_end_where_an_epoch_does():
     assert not panel(apart_, "activations").get_title(loc="right")
 
 
+def test_what_was_held_out_has_a_line():
+    W, H, X = planted()
+    for epochs in (None, [(0, 150), (150, 200)]):
+        figure = factor_plot(W, H, X, epochs=epochs, held_out=150)
+        for label in ("center", "activations"):
+            (line,) = (a for a in panel(figure, label).lines if a.get_linestyle() != "-")
+            assert line.get_xdata()[0] == 150
+        legend = panel(figure, "activations").get_title(loc="right")
+        assert legend == "dotted: held out from there"
+    whole = factor_plot(W, H, X, held_out=200)
+    assert not panel(whole, "activations").get_title(loc="right")
+
+
 def test_many_epochs_are_counted_and_thin_gaps_are_lines():
     W, H, X = planted(t=6000)
     every = [(i, i + 50) for i in range(0, 6000, 50)]

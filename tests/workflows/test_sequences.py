@@ -300,6 +300,21 @@ class TestBadInput:
         units = pd.read_csv(found.outputs["units"])
         assert set(units.loc[units["factor"] == 0, "unit"]) == {"unit_3", "unit_6"}
 
+    def test_a_level_that_units_never_leave_is_told(self, tmp_path):
+        X = np.random.default_rng(0).random((5, 200)) + 2.0
+        X[:, 20:40] = np.nan
+        np.save(tmp_path / "x.npy", X)
+        settings = {"n_components": 1, "n_lags": 3, "max_iter": 2, "n_null": 0, "figure": ()}
+        settings |= {"missing": "hide", "output_dir": tmp_path / "out"}
+        found = sequences_fit(tmp_path / "x.npy", **settings)
+        (told,) = (text for text in found.warnings if "never go" in text)
+        there = np.isfinite(X)
+        share = np.nanmin(X, axis=1) ** 2 @ there.sum(axis=1) / np.sum(X[there] ** 2)
+        assert told.startswith(f"{share:.0%} of the power")
+        assert "--baseline 10 --negative clip" in told
+        found = sequences_fit(tmp_path / "x.npy", **settings, baseline=10.0, negative="clip")
+        assert not any("never go" in text for text in found.warnings)
+
     def test_negative_values_as_asked(self, tmp_path):
         X = np.random.default_rng(0).normal(size=(4, 200))
         np.save(tmp_path / "x.npy", X)
@@ -339,7 +354,7 @@ class TestBadInput:
             output_dir=tmp_path / "test",
         )  # fmt: skip
         np.testing.assert_array_equal(again.test.pvalues, fit.test.pvalues)
-        assert not again.warnings
+        assert not any("missing" in text for text in again.warnings)
         assert "960 missing values were left out" in again.outputs["report"].read_text()
 
 

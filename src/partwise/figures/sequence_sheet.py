@@ -77,6 +77,7 @@ class Model:
     sorted: bool
     numbers: IntArray  # which of all factors these are, from 0
     epochs: tuple[tuple[int, int], ...] | None = None
+    held_out: int | None = None
     note: str = ""  # about factors that are not drawn
 
     @property

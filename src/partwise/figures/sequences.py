@@ -52,6 +52,7 @@ def factor_plot(
     names: Sequence[str] | None = None,
     loadings: npt.ArrayLike | None = None,
     epochs: Any = None,
+    held_out: int | None = None,
 ) -> Figure:
     """Draw motifs left, activations above, and data or reconstruction in the centre.
 
@@ -90,6 +91,8 @@ def factor_plot(
         (start, stop) in frames, as the fit had them: motifs of the reconstruction end where an
         epoch does, a dashed line shows where the next one follows at once, and what lies in none
         is grey.
+    held_out
+        First frame of what was held out from the fit, marked by a line.
 
     Returns
     -------
@@ -115,7 +118,8 @@ def factor_plot(
         raise UsageError(f"show must be 'data' or 'reconstruction', not {show!r}")
     model = _check(motifs, activations, data, order, (start, stop), rate, significant, names)
     shares = _checked_loadings(loadings, model.k)
-    model = dataclasses.replace(model, epochs=_checked_epochs(epochs, model)).without_empty()
+    spans = _checked_epochs(epochs, model)
+    model = dataclasses.replace(model, epochs=spans, held_out=held_out).without_empty()
     if 0 in (model.k, len(model.order), model.activations.shape[1]):
         return message_figure("There are no factors, units or frames to show.")
     channels = [(label, np.asarray(v), float(per)) for label, (v, per) in (side or {}).items()]

@@ -115,7 +115,14 @@ def halves(
     if X_test is None:
         if mask_test is not None:
             raise UsageError("mask_test has no use without X_test")
-        parts = split_time(recording, n_lags=n_lags, epochs=epochs, mask=hidden)
+        try:
+            parts = split_time(recording, n_lags=n_lags, epochs=epochs, mask=hidden)
+        except DataError:
+            raise DataError(
+                f"the last quarter of the recording is held out, and it or the rest is too short "
+                f"for motifs of {n_lags} lags: give shorter motifs (--n-lags, --length), or test "
+                "data of their own (X_test)"
+            ) from None
         _check_observed(parts)
         return parts
     other, hidden_too = observed(X_test, mask_test, missing=missing)

@@ -98,7 +98,7 @@ def select_lambda(
     X : ndarray, masked array, sparse matrix or frame source, N x T
         The recording. Its last quarter is left out to measure the power on, unless there is X_test.
     n_components, n_lags : int
-        Factors and lags of the fits.
+        Factors, 2 or more, and lags of the fits.
     lambdas : sequence of float, optional
         Values above 0; by default 20 from 1e-5 to 1e-1, evenly spaced in their logarithm.
     n_repeats : int
@@ -153,6 +153,7 @@ def select_lambda(
     """
     values = _checked_lambdas(lambdas)
     check_count(n_repeats, "n_repeats")
+    check_count(n_components, "n_components", least=2)  # lambda keeps factors apart
     # with a large lambda the error rests for some iterations before the factors part
     given = {"tol": 0.0, **(settings or {})}
     fits = Fits(given, ("n_components", "n_lags", "lambda_"), random_state)
@@ -252,7 +253,7 @@ def _advice(crossovers: FloatArray, interval: tuple[float, float]) -> tuple[str,
             f"the crossover differs between repeats, {interval[0]:.2g} to {interval[1]:.2g}: more "
             "iterations per fit and more repeats make it steadier"
         )
-    if len(crossovers) == 1:
+    if len(crossovers) == 1 and not missing:
         advice.append("one repeat says nothing about how well the crossover is known")
     return tuple(advice)
 

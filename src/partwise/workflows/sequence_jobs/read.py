@@ -29,6 +29,9 @@ __all__ = ["Part", "Prepared", "Split", "read_recording", "side_of", "split_reco
 
 Epochs = tuple[tuple[int, int], ...]
 
+#: Share of the power from which a level that units never leave is told.
+_MOSTLY = 0.5
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -191,7 +194,7 @@ def read_recording(path: str | os.PathLike[str], options: RecordingOptions) -> P
         side=dict(found.side),
         variable=found.variable,
         notes=tuple(note for note in found.notes if note not in warned),
-        warnings=(*warned, *_silent(found.data, units)),
+        warnings=(*warned, *_silent(found.data, units), *_floor(found.data, found.hidden)),
         release=found.close,
     )
 
@@ -226,6 +229,25 @@ def _silent(X: Any, units: tuple[str, ...]) -> list[str]:
     more = f" and {len(silent) - 5:,} more" if len(silent) > 5 else ""
     are = "unit is" if len(silent) == 1 else "units are"
     return [f"{len(silent):,} {are} silent throughout, so in no motif: {first}{more}"]
+
+
+def _floor(X: Any, hidden: Any) -> list[str]:
+    """Tell of a level below which units never go, if it is most of the data; in memory only."""
+    if not isinstance(X, np.ndarray) or not X.size:
+        return []
+    there = np.ones(X.shape, bool)
+    if hidden is not None:
+        there[hidden.nonzero()] = False
+    least = np.where(there, X, np.inf).min(axis=1).astype(np.float64)
+    level = np.where(np.isfinite(least), least, 0.0) ** 2 @ there.sum(axis=1)
+    share = level / (float(np.sum(np.square(X, dtype=np.float64), where=there)) or 1.0)
+    if share <= _MOSTLY:
+        return []
+    return [
+        f"{share:.0%} of the power is a level below which units never go, and motifs will describe "
+        "it in place of sequences: subtract it from the data; for fluorescence, --baseline 10 "
+        "--negative clip does"
+    ]
 
 
 def split_recording(recording: Prepared, test_fraction: float, n_lags: int) -> Split:

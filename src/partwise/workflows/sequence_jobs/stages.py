@@ -271,10 +271,10 @@ def advice(found: SequencesFindings) -> list[str]:
     fit, texts = found.fit, []
     empty = [str(int(j) + 1) for j in np.flatnonzero(fit.empty)]
     if empty:
-        are = "is" if len(empty) == 1 else "are"
+        are, stay = ("is", "it stays") if len(empty) == 1 else ("are", "they stay")
         texts.append(
-            f"{len(empty)} of {found.n_factors} factors {are} empty ({', '.join(empty)}): they "
-            "stay in all outputs with zeros; fewer factors (-k), or weaker penalties, would do"
+            f"{len(empty)} of {found.n_factors} factors {are} empty ({', '.join(empty)}): {stay} "
+            "in all outputs with zeros; fewer factors (-k), or weaker penalties, would do"
         )
     if found.status is Status.MAX_ITER and found.options.tol:
         texts.append(
