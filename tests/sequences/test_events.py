@@ -8,6 +8,7 @@ from scipy import sparse
 from partwise.datasets import simulate_sequences
 from partwise.exceptions import DataError, UsageError
 from partwise.sequences import match_motifs
+from partwise.sequences._inside import weighed
 from partwise.sequences.events import event_times, triggered_average, triggered_windows
 
 
@@ -225,3 +226,34 @@ def test_only_the_frames_that_are_needed_are_read():
 def test_bad_events(events, given, error, text):
     with pytest.raises(error, match=text):
         triggered_average(np.ones((2, 30)), events, **{"before": 1, "after": 1, **given})
+
+
+class TestEnds:
+    def test_activations_count_by_what_lies_inside_of_their_motif(self):
+        rng = np.random.default_rng(0)
+        W, H = rng.random((5, 3, 6)), rng.random((3, 50))
+        W[:, 2] = 0
+        epochs = [(0, 4), (4, 30), (33, 50)]
+        expected = H.copy()
+        for start, stop in epochs:
+            for t in range(start, stop):
+                inside = np.linalg.norm(W[:, :2, : stop - t], axis=(0, 2))
+                expected[:2, t] *= inside / np.linalg.norm(W[:, :2], axis=(0, 2))
+        np.testing.assert_allclose(weighed(W, H, epochs), expected, rtol=1e-12)
+        assert weighed(W.astype(np.float32), H.astype(np.float32)).dtype == np.float32
+        np.testing.assert_array_equal(weighed(W[:, :, :1], H), H)
+
+    def test_large_values_where_nothing_of_a_motif_is_left_are_no_events(self):
+        motif = np.zeros((4, 1, 8))
+        motif[np.arange(4), 0, 1 + 2 * np.arange(4)] = 1.0
+        motif[0, 0, 0] = 1e-3
+        row = np.zeros((1, 200))
+        row[0, [20, 60, 140]] = [1.0, 0.9, 1.1]
+        row[0, [99, 199]] = 50.0  # all that is inside of the motif is its first lag
+        epochs = [(0, 100), (100, 200)]
+        found = event_times(row, epochs=epochs, motifs=motif)
+        assert found["frame"].tolist() == [20, 60, 140]
+        assert found["amplitude"].tolist() == [1.0, 0.9, 1.1]
+        assert 99 in event_times(row, epochs=epochs)["frame"].tolist()
+        with pytest.raises(UsageError, match="1 factors x lags"):
+            event_times(row, motifs=np.ones((4, 2, 8)))

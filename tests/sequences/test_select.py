@@ -187,6 +187,7 @@ class TestLambda:
             ({"lambdas": [1e-3]}, "two different"),
             ({"lambdas": [0.0, 1e-3]}, "above 0"),
             ({"n_repeats": 0}, "n_repeats"),
+            ({"n_components": 1}, "from 2 up"),
             ({"settings": {"lamda": 1}}, "no parameter 'lamda'"),
             ({"settings": {"lambda_": 1}}, "must not give 'lambda_'"),
             ({"settings": {"random_state": 1}}, "must not give 'random_state'"),
@@ -195,7 +196,7 @@ class TestLambda:
     )
     def test_what_cannot_be_used(self, recording, change, text):
         with pytest.raises(UsageError, match=text):
-            select_lambda(recording, 2, 8, **change)
+            select_lambda(recording, **{"n_components": 2, "n_lags": 8, **change})
 
     def test_recording_too_short_to_leave_a_quarter_out(self, recording):
         with pytest.raises(DataError, match="too short"):
@@ -302,6 +303,19 @@ class TestK:
         masked = k_selection([row for row in rows if row["measure"] == "cv" and row["k"] < 4])
         assert masked.recommended == 3
         assert "largest number" in masked.advice[0]
+
+    def test_power_held_out_that_asks_for_more(self):
+        rows = []
+        for k, held in ((1, 0.2), (2, 0.25), (3, 0.31), (4, 0.32)):
+            pair = {"measure": "pair", "k": k, "first": 0, "second": 1, "dissimilarity": 0.1 * k}
+            rows += [{"measure": "fit", "k": k, "repeat": 0, "power": 0.4, "power_held_out": held}]
+            rows += [pair]
+        found = k_selection(rows)
+        assert found.recommended == 1
+        (told,) = found.advice
+        assert told.startswith("3 factors explain 31.0% of what was held out, 1 only 20.0%")
+        near = [{**row, "power_held_out": 0.3} if "power" in row else row for row in rows]
+        assert not k_selection(near).advice
 
     @pytest.mark.parametrize(
         ("change", "text"),

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from partwise.figures.heatmap import diagonal_order, heatmap
 from partwise.figures.style import (
@@ -142,8 +142,7 @@ def _columns(shares: FloatArray, parts: list[tuple[str, str]], labels: tuple[str
         lower = upper
     axes.set_xlim(0, len(shares))
     axes.set_ylim(0, 1)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_xticks([])  # places in this order are not names of groups
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set(xlabel=f"{labels[0]}: {len(shares):,}, {note}", ylabel="Share of the cells")
     _legend(figure, parts, labels[1])

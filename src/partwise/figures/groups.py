@@ -151,7 +151,9 @@ def _intervals(axes: Axes, difference: pd.DataFrame, names: Sequence[str]) -> No
     axes.hlines(places, low, high, color=FAINT, lw=1.2, zorder=2)
     axes.plot(middle, places, "o", color=INK, ms=3.6, zorder=3)
     axes.tick_params(axis="y", length=0, labelleft=False)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}"))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
+    )
     second, first = display_name(names[1], 14), display_name(names[0], 14)
     axes.set_xlabel(f"{second} minus {first},\npercentage points")
 

@@ -32,6 +32,7 @@ from partwise.figures.style import (
     elide,
     wrapped,
 )
+from partwise.sequences._inside import weighed
 
 __all__ = [
     "draw_activations",
@@ -199,13 +200,17 @@ def draw_side(
 
 
 def draw_activations(figure: Figure, sheet: Sheet, model: Model, bottom: float) -> None:
-    """Draw a row per factor, relative to its largest activation in the whole recording."""
+    """Draw a row per factor, relative to its largest activation in the whole recording.
+
+    Each counts by what of its motif lies within its epoch: at the ends the largest may be noise.
+    """
     axes = sheet.axes(figure, sheet.center_left, bottom, (sheet.center, sheet.activations))
     axes.set_label("activations")
     start, stop = model.window
     edges = bin_edges(stop - start, _dots(sheet.center))
-    part = model.activations[:, start:stop]
-    inside, whole = bin_largest(part, edges, axis=1), model.activations.max(axis=1)
+    rows = weighed(model.motifs, model.activations, model.epochs)
+    part = rows[:, start:stop]
+    inside, whole = bin_largest(part, edges, axis=1), rows.max(axis=1)
     note = ""
     high = inside > _HIGH * whole[:, None]
     if high.sum() > _CROWDED * high.shape[1] * np.count_nonzero(~model.empty):

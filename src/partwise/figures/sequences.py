@@ -58,7 +58,9 @@ def factor_plot(
 
     The reconstruction, Xhat[n, t] = sum_k sum_l W[n, k, l] H[k, t - l], is coloured by factor and
     formed inside the window only. Recordings with more units or frames than the picture has dots
-    are binned; the figure says how. Empty factors have no room of their own: a line names them.
+    are binned; the figure says how. In the row of a factor its activations are shown by the share
+    of its motif that lies within their epoch. Empty factors have no room of their own: a line names
+    them.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from partwise.exceptions import DataError, UsageError
+from partwise.sequences._inside import weighed
 from partwise.sequences._timeline import check_epochs
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def event_times(
     threshold: float | None = None,
     min_interval: float = 0.0,
     epochs: Any = None,
+    motifs: Any = None,
 ) -> pd.DataFrame:
     """Find when each factor starts: the peaks of its activations.
 
@@ -53,6 +55,10 @@ def event_times(
         closer the higher one stays.
     epochs
         (start, stop) in frames: each is looked at alone, frames outside of all have no events.
+    motifs
+        N x K x L, if known: then an activation counts by the share of its motif's norm that lies
+        within its epoch. In the last frames of an epoch, where next to nothing of a motif is left,
+        activations may be many times as large as those of any event.
 
     Returns
     -------
@@ -85,7 +91,8 @@ def event_times(
     """
     import pandas as pd
 
-    rows = _checked(activations)
+    given = _checked(activations)
+    rows = given if motifs is None else weighed(_motifs_of(motifs, given), given, epochs)
     if not 0 < rate < np.inf:
         raise UsageError(f"rate must be a number of frames per second above 0, not {rate!r}")
     if threshold is not None and not 0 <= threshold <= 1:
@@ -110,7 +117,7 @@ def event_times(
     order = np.lexsort((factor, frame))
     factor, frame = factor[order], frame[order]
     columns = {"factor": factor, "frame": frame, "time": frame / rate}
-    return pd.DataFrame({**columns, "amplitude": rows[factor, frame]})
+    return pd.DataFrame({**columns, "amplitude": given[factor, frame]})
 
 
 def triggered_windows(
@@ -239,6 +246,15 @@ def _checked(activations: Any) -> FloatArray:
     if not np.isfinite(rows).all() or rows.min() < 0:
         raise DataError("activations must be finite and not negative")
     return rows
+
+
+def _motifs_of(motifs: Any, rows: FloatArray) -> Any:
+    found = np.asarray(motifs)
+    if found.ndim != 3 or found.shape[1] != len(rows) or not found.shape[2]:
+        raise UsageError(
+            f"motifs must be units x {len(rows)} factors x lags, not of shape {found.shape}"
+        )
+    return found
 
 
 def _peaks(row: FloatArray, distance: int) -> IntArray:

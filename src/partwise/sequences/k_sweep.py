@@ -33,6 +33,8 @@ _STARTS, _MASKS, _MASKED = range(3)
 _RESAMPLES = 1000
 #: Dissimilarities that differ by no more are equal.
 _ALIKE = 0.01
+#: Held-out power, as a share of the best: below it the number chosen is put in doubt; as good.
+_WORSE, _AS_GOOD = 0.8, 0.95
 
 
 @dataclass(frozen=True)
@@ -215,14 +217,15 @@ def k_selection(rows: Iterable[Row]) -> KSelection:
         found["dissimilarity"] = _most_alike(table)
     decides = next(name for name in K_METHODS if name in found)
     by_method = {name: found[name][0] for name in K_METHODS if name in found}
+    summary = _summary(table)
     return KSelection(
         recommended=by_method[decides],
         rule=_rule(decides, by_method[decides]),
         confidence=found[decides][1],
         by_method=by_method,
         table=table,
-        summary=_summary(table),
-        advice=_advice(by_method, decides, sorted(table["k"].unique())),
+        summary=summary,
+        advice=_advice(by_method, decides, summary),
     )
 
 
@@ -336,9 +339,9 @@ def _rule(decides: str, k: int) -> str:
     )
 
 
-def _advice(by_method: dict[str, int], decides: str, ks: list[int]) -> tuple[str, ...]:
+def _advice(by_method: dict[str, int], decides: str, summary: pd.DataFrame) -> tuple[str, ...]:
     advice = []
-    chosen = by_method[decides]
+    chosen, ks = by_method[decides], summary["k"].tolist()
     if chosen == ks[-1] and len(ks) > 1:
         advice.append(
             f"{chosen} is the largest number that was looked at: look at larger ones, too"
@@ -346,4 +349,13 @@ def _advice(by_method: dict[str, int], decides: str, ks: list[int]) -> tuple[str
     others = [f"{name} says {k}" for name, k in by_method.items() if k != chosen]
     if others:
         advice.append(f"the criteria differ: {decides} says {chosen}, {', '.join(others)}")
+    if "power_held_out" in summary:
+        held = summary.set_index("k")["power_held_out"]
+        if held[chosen] < _WORSE * held.max():
+            k = int((held >= _AS_GOOD * held.max()).idxmax())
+            advice.append(
+                f"{k} factors explain {held[k]:.1%} of what was held out, {chosen} only "
+                f"{held[chosen]:.1%}: fit {k} or more with a lambda above 0, which leaves those "
+                "empty that are not needed, and see which are significant"
+            )
     return tuple(advice)

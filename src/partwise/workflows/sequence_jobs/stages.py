@@ -13,6 +13,7 @@ import pandas as pd
 from partwise.exceptions import DataError, PartwiseWarning, UsageError
 from partwise.results import Status
 from partwise.sequences import SeqNMF, event_times, test_significance
+from partwise.sequences._inside import weighed
 from partwise.workflows.sequence_jobs.options import DEFAULT_LAGS
 from partwise.workflows.sequence_jobs.read import Part, Prepared, Split
 from partwise.workflows.sequence_jobs.recording_options import lags_of
@@ -230,7 +231,11 @@ def timed_events(fit: SequencesFit) -> pd.DataFrame:
     """
     rate = fit.rate or 1.0
     events = event_times(
-        fit.activations, rate=rate, min_interval=fit.motifs.shape[2] / rate, epochs=fit.epochs
+        fit.activations,
+        rate=rate,
+        min_interval=fit.motifs.shape[2] / rate,
+        epochs=fit.epochs,
+        motifs=fit.motifs,
     )
     frame = events["frame"].to_numpy(dtype=np.int64)
     events["factor"] += 1
@@ -257,9 +262,10 @@ def busiest_window(fit: SequencesFit) -> tuple[int, int]:
     width = max(_SHOWN, _SHOWN_LAGS * n_lags)
     if n_frames <= width + width // 4:
         return 0, n_frames
-    top = fit.activations.max(axis=1)
+    rows = weighed(fit.motifs, fit.activations, fit.epochs)
+    top = rows.max(axis=1)
     weight = np.where(top > 0, fit.loadings / np.where(top > 0, top, 1.0), 0.0)
-    busy = np.concatenate(([0.0], np.cumsum(weight @ fit.activations)))
+    busy = np.concatenate(([0.0], np.cumsum(weight @ rows)))
     starts = np.arange(0, n_frames - width + 1, n_lags)
     sums = busy[starts + width] - busy[starts]
     start = int(starts[int(np.argmax(sums))])
