@@ -51,7 +51,7 @@ def test_a_part_of_the_units():
 
 def test_window():
     W, H, X = planted()
-    figure = factor_plot(W, H, X, rate=10.0, start=50, stop=120)
+    figure = factor_plot(W, H, X, rate=10.0, window=(50, 120))
     center = panel(figure, "center")
     assert center.get_xlim() == (5.0, 12.0)
     assert tuple(center.images[0].get_extent()) == (5.0, 12.0, 12, 0)
@@ -61,11 +61,9 @@ def test_window():
     assert 5.0 <= x.min() <= x.max() <= 12.0
 
 
-@pytest.mark.parametrize("data", [None, "given"])
-def test_reconstruction_is_coloured_by_factor(data):
+def test_reconstruction_is_coloured_by_factor():
     W, H, X = planted()
-    kind = {} if data is None else {"show": "reconstruction"}
-    figure = factor_plot(W, H, None if data is None else X, start=3, **kind)
+    figure = factor_plot(W, H, window=(3, None))
     center = panel(figure, "center")
     assert center.get_title(loc="left") == "Reconstruction"
     dots = image(center)
@@ -80,7 +78,7 @@ def test_reconstruction_is_coloured_by_factor(data):
 def test_only_the_window_is_reconstructed():
     W, H, X = planted()
     H[:, :40] = np.nan  # would spread if it were touched
-    dots = image(panel(factor_plot(W, H, start=60, stop=100), "center"))
+    dots = image(panel(factor_plot(W, H, window=(60, 100)), "center"))
     np.testing.assert_array_equal(is_white(dots), X[:, 60:100] == 0)
 
 
@@ -146,8 +144,8 @@ def test_motifs_end_where_an_epoch_does():
         inside_[start:stop] = True
     H[0, [58, 118, 190]] = 1.0
     H[:, ~inside_] = 0
-    whole = factor_plot(W, H, show="reconstruction")
-    figure = factor_plot(W, H, show="reconstruction", epochs=epochs)
+    whole = factor_plot(W, H)
+    figure = factor_plot(W, H, epochs=epochs)
     expected = reconstruct(W, H, epochs=epochs)
     np.testing.assert_array_equal(is_white(image(panel(figure, "center"))), expected == 0)
     assert not (is_white(image(panel(whole, "center"))) == (expected == 0)).all()
@@ -158,7 +156,7 @@ def test_motifs_end_where_an_epoch_does():
         assert spans == [(120, 130), (195, 200)]
     legend = panel(figure, "activations").get_title(loc="right")
     assert legend == "dashed: an epoch ends, grey: in no epoch"
-    apart_ = factor_plot(W, H, start=62, stop=110, epochs=epochs)
+    apart_ = factor_plot(W, H, window=(62, 110), epochs=epochs)
     assert not panel(apart_, "center").patches
     assert not panel(apart_, "activations").get_title(loc="right")
 
@@ -185,7 +183,7 @@ def test_many_epochs_are_counted_and_thin_gaps_are_lines():
     thin = factor_plot(W, H, X, epochs=[(0, 3000), (3001, 6000)])
     (line,) = (a for a in panel(thin, "center").lines if a.get_linestyle() == "--")
     assert line.get_xdata()[0] == 3000.5
-    outside = factor_plot(W, H, X, epochs=[(0, 100)], start=200, stop=300)
+    outside = factor_plot(W, H, X, epochs=[(0, 100)], window=(200, 300))
     assert len(panel(outside, "center").patches) == 1
 
 
@@ -201,7 +199,7 @@ def test_names():
 def test_no_activation_in_the_window():
     W, H, X = planted()
     H[:, 100:] = 0
-    figure = factor_plot(W, H, X, start=150, stop=200)
+    figure = factor_plot(W, H, X, window=(150, 200))
     assert texts(panel(figure, "activations")) == ["no factor is active in this window"]
 
 
@@ -209,7 +207,7 @@ def test_side_channels_keep_their_clock():
     W, H, X = planted()
     song, speed = np.random.default_rng(0).random((9, 900)), np.arange(600.0)
     side = {"Song": (song, 200.0), "Speed": (speed, 100.0)}
-    figure = factor_plot(W, H, X, rate=50.0, side=side, start=50, stop=150)
+    figure = factor_plot(W, H, X, rate=50.0, side=side, window=(50, 150))
     upper, lower = sorted(axes_of(figure, "side"), key=lambda axes: -axes.get_position().y0)
     assert panel(figure, "activations").get_position().y0 > upper.get_position().y1
     assert lower.get_position().y0 > panel(figure, "center").get_position().y1
@@ -232,7 +230,7 @@ def test_side_channel_is_upright_and_may_end_early():
     dots = image(panel(figure, "side"))
     assert dots.shape[:2] == (4, 50)
     assert dots[3, 0, :3].sum() > dots[0, 0, :3].sum() + 1
-    late = factor_plot(W, H, X, side={"Song": (song, 1.0)}, start=60, stop=90)
+    late = factor_plot(W, H, X, side={"Song": (song, 1.0)}, window=(60, 90))
     assert "not recorded in this window" in texts(panel(late, "side"))
 
 
@@ -289,7 +287,7 @@ def test_a_long_recording_is_binned():
     assert dots.shape[0] * dots.shape[1] < 1_000_000
     note = panel(figure, "center").get_title(loc="right")
     assert note.startswith("dot: largest of 1.7 units x ")
-    again = image(panel(factor_plot(W, H, X, show="reconstruction"), "center"))
+    again = image(panel(factor_plot(W, H), "center"))
     assert again.shape == dots.shape
     for row in panel(figure, "activations").collections:
         assert len(row.get_paths()[0].vertices) < 4000
@@ -318,11 +316,10 @@ def test_no_factors_to_draw():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"show": "both"}, "show must be"),
         ({"data": np.zeros((12, 100))}, "the data are 12 x 100"),
         ({"data": sp.csr_matrix((11, 200))}, "the data are 11 x 200"),
-        ({"start": 20, "stop": 20}, "is empty or outside"),
-        ({"stop": 201}, "is empty or outside"),
+        ({"window": (20, 20)}, "is empty or outside"),
+        ({"window": (None, 201)}, "is empty or outside"),
         ({"rate": 0.0}, "rate must be positive"),
         ({"order": [0, 12]}, "from 0 to 11"),
         ({"names": ["a"]}, "names has 1 entries for 3"),

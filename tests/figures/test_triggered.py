@@ -76,7 +76,7 @@ def test_the_mean_is_that_of_the_strongest_events():
 def test_factors_with_and_without_events(k, panels):
     X = np.random.default_rng(0).random((30, 100))
     events = pd.concat([occurrences([20, 50], i) for i in range(0, k, 3)])
-    figure = triggered_rasters(X, events, before=5, after=10, n_factors=k)
+    figure = triggered_rasters(X, events, before=5, after=10, names=range(1, k + 1))
     assert len(figure.axes) == panels
     means = axes_of(figure, "mean")
     assert [axes.get_title(loc="left").partition(": ")[2] for axes in means] == [
@@ -89,6 +89,6 @@ def test_no_events():
     none = triggered_rasters(np.ones((2, 9)), occurrences([]), before=1, after=2)
     assert "no events" in none.texts[0].get_text()
     with pytest.raises(UsageError, match="outside of 0 to 0"):
-        triggered_rasters(np.ones((2, 9)), occurrences([3], 1), before=1, after=2, n_factors=1)
+        triggered_rasters(np.ones((2, 9)), occurrences([3], 1), before=1, after=2, names=[1])
     with pytest.raises(UsageError, match="after 1 or more"):
         triggered_rasters(np.ones((2, 9)), occurrences([3]), before=1, after=0)

@@ -30,7 +30,7 @@ def recording():
 def swept(recording):
     rows = []
     found = select_lambda(
-        recording, 4, 8, lambdas=LAMBDAS, n_repeats=2, random_state=7, on_fit=rows.append,
+        recording, 4, 8, lambdas=LAMBDAS, n_repeats=2, random_state=7, rows=rows,
         settings=SETTINGS,
     )  # fmt: skip
     return found, rows
@@ -40,7 +40,7 @@ def swept(recording):
 def chosen(recording):
     rows = []
     found = select_k(
-        recording, [1, 2, 3], 8, n_repeats=3, random_state=7, on_fit=rows.append,
+        recording, [1, 2, 3], 8, n_repeats=3, random_state=7, rows=rows,
         settings=SETTINGS,
     )  # fmt: skip
     return found, rows
@@ -117,12 +117,11 @@ class TestLambda:
     def test_goes_on_from_rows_that_are_done(self, recording, swept):
         found, rows = swept
         kept = json.loads(json.dumps(rows[:5]))
-        more = []
         again = select_lambda(
-            recording, 4, 8, lambdas=LAMBDAS, n_repeats=2, random_state=7, done=kept,
-            on_fit=more.append, settings=SETTINGS,
+            recording, 4, 8, lambdas=LAMBDAS, n_repeats=2, random_state=7, rows=kept,
+            settings=SETTINGS,
         )  # fmt: skip
-        assert len(more) == 3
+        assert kept[5:] == rows[5:]
         pd.testing.assert_frame_equal(again.table, found.table)
         assert again.crossover == found.crossover
 
@@ -252,12 +251,11 @@ class TestK:
         found, rows = chosen
         # one number of factors was interrupted between its rows
         kept = json.loads(json.dumps(rows[:4] + rows[9:14]))
-        more = []
         again = select_k(
-            recording, [1, 2, 3], 8, n_repeats=3, random_state=7, done=kept, on_fit=more.append,
+            recording, [1, 2, 3], 8, n_repeats=3, random_state=7, rows=kept,
             settings=SETTINGS,
         )  # fmt: skip
-        assert len(more) == 27 - 4
+        assert len(kept) == 9 + 27 - 4
         pd.testing.assert_frame_equal(again.table, found.table, check_like=True)
         assert again.recommended == found.recommended
 
@@ -272,7 +270,7 @@ class TestK:
         # the same entries are hidden whatever they hold: training errors must be the same
         rows = []
         fit = {"methods": "cv", "n_repeats": 1, "settings": {"max_iter": 5}, "random_state": 3}
-        first = select_k(recording, [2], 8, on_fit=rows.append, **fit)
+        first = select_k(recording, [2], 8, rows=rows, **fit)
         entropy = int(np.random.default_rng(3).integers(2**62))
         mask = hidden_entries((12, 900), 0.05, np.random.default_rng([entropy, 1, 0]))
         changed = recording.toarray()

@@ -41,12 +41,12 @@ def test_sequences_score_high_and_synchrony_low(sequential, synchronous):
 
 
 def test_table_and_resume(sequential):
-    rows, more = [], []
-    whole = sequenciness(sequential, 1, 10, on_fit=rows.append, **FITS)
+    rows = []
+    whole = sequenciness(sequential, 1, 10, rows=rows, **FITS)
     assert whole.table["kind"].value_counts().to_dict() == {"data": 2, "noise": 6, "synchrony": 6}
     kept = json.loads(json.dumps(rows[3:10]))
-    again = sequenciness(sequential, 1, 10, done=kept, on_fit=more.append, **FITS)
-    assert len(more) == 14 - 7
+    again = sequenciness(sequential, 1, 10, rows=kept, **FITS)
+    assert len(kept) == 14
     pd.testing.assert_frame_equal(again.table, whole.table)
     two = sequenciness(sequential, 1, 10, **{**FITS, "settings": {**SETTINGS, "n_threads": 2}})
     pd.testing.assert_frame_equal(two.table, whole.table)

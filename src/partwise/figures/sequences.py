@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +45,7 @@ def factor_plot(
     rate: float | None = None,
     side: Mapping[str, tuple[npt.ArrayLike, float]] | None = None,
     order: npt.ArrayLike | None = None,
-    show: Literal["data", "reconstruction"] = "data",
-    start: int | None = None,
-    stop: int | None = None,
+    window: tuple[int | None, int | None] = (None, None),
     significant: Sequence[bool] | npt.NDArray[np.bool_] | None = None,
     names: Sequence[str] | None = None,
     loadings: npt.ArrayLike | None = None,
@@ -70,7 +68,7 @@ def factor_plot(
         H, factors x frames.
     data
         X, units x frames: array, scipy sparse (stays sparse), or an object with `shape` and
-        `frames(start, stop)`. NaN is grey. Without data the reconstruction is shown.
+        `frames(start, stop)`. NaN is grey. Without data the reconstruction is drawn.
     rate
         Frames per second; without it time is in frames.
     side
@@ -79,10 +77,8 @@ def factor_plot(
         such as a spectrogram.
     order
         Units from top to bottom, as `sort_neurons` gives them; those left out are not drawn.
-    show
-        "data" or "reconstruction".
-    start, stop
-        First frame drawn and the one behind the last; by default all.
+    window
+        First frame drawn and the one behind the last; None for that of the recording.
     significant
         Whether each factor is significant: those have a star, the others are pale.
     names
@@ -106,7 +102,7 @@ def factor_plot(
     Raises
     ------
     UsageError
-        If shapes do not fit, the window has no frames or `show` is unknown.
+        If shapes do not fit, or the window has no frames.
 
     Examples
     --------
@@ -116,9 +112,7 @@ def factor_plot(
     >>> [axes.get_label() for axes in factor_plot(W, H, rate=10.0).axes]
     ['motifs', 'strip', 'center', 'activations', 'factors']
     """
-    if show not in ("data", "reconstruction"):
-        raise UsageError(f"show must be 'data' or 'reconstruction', not {show!r}")
-    model = _check(motifs, activations, data, order, (start, stop), rate, significant, names)
+    model = _check(motifs, activations, data, order, window, rate, significant, names)
     shares = _checked_loadings(loadings, model.k)
     spans = _checked_epochs(epochs, model)
     model = dataclasses.replace(model, epochs=spans, held_out=held_out).without_empty()
@@ -134,7 +128,7 @@ def factor_plot(
     figure = Figure(figsize=(sheet.width, sheet.height), dpi=DPI)
     draw_motifs(figure, sheet, model)
     draw_strip(figure, sheet, model)
-    draw_center(figure, sheet, model, None if show == "reconstruction" else data)
+    draw_center(figure, sheet, model, data)
     bottom = sheet.BOTTOM + sheet.data + sheet.BAND
     for (label, values, per), height in reversed(list(zip(channels, sheet.sides, strict=True))):
         axes = sheet.axes(figure, sheet.center_left, bottom, (sheet.center, height))

@@ -53,7 +53,6 @@ def triggered_rasters(
     after: int,
     order: npt.ArrayLike | None = None,
     rate: float | None = None,
-    n_factors: int | None = None,
     names: Sequence[str] | None = None,
     epochs: Any = None,
 ) -> Figure:
@@ -76,11 +75,9 @@ def triggered_rasters(
         Units from top to bottom, as `sort_neurons` gives them; those left out are not drawn.
     rate
         Frames per second; without it time is in frames.
-    n_factors
-        Number of factors; by default up to the last one with an event. Those without are shown as
-        such.
     names
-        Names of the factors; by default 1, 2, ...
+        Names of the factors; by default 1, 2, ... up to the last one with an event. Those without
+        are shown as such.
     epochs
         (start, stop) in frames: what lies in another epoch than the event is grey.
 
@@ -112,11 +109,9 @@ def triggered_rasters(
     elif not hasattr(recording, "frames"):
         recording = np.asarray(recording)
     factor = events["factor"].to_numpy(dtype=np.intp) if len(events) else np.empty(0, np.intp)
-    count = int(factor.max(initial=-1)) + 1 if n_factors is None else n_factors
+    count = int(factor.max(initial=-1)) + 1 if names is None else len(names)
     if factor.size and not 0 <= factor.min() <= factor.max() < count:
         raise UsageError(f"events name factors outside of 0 to {count - 1}")
-    if names is not None and len(names) != count:
-        raise UsageError(f"names has {len(names)} entries for {count} factors")
     if not len(events) or 0 in recording.shape:
         return message_figure("There are no events to show.")
     spans = check_epochs(epochs, recording.shape[1])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,13 +21,25 @@ from partwise.utils.threads import resolve_threads, run_tasks
 if TYPE_CHECKING:
     from partwise.utils.random import RandomLike
 
-__all__ = ["Fits", "OnFit", "Row", "Unit", "halves", "run_units"]
+__all__ = ["Fits", "Row", "RowLog", "Unit", "halves", "run_units"]
 
 #: What one fit gave, as it goes into tables and checkpoints.
 Row: TypeAlias = dict[str, Any]
-OnFit: TypeAlias = Callable[[Row], None]
 #: What tells a unit of work, how many rows it gives, and the work itself.
 Unit: TypeAlias = tuple[Mapping[str, Any], int, Callable[[], Sequence[Row]]]
+
+
+class RowLog(Protocol):
+    """Rows that are kept, such as a list."""
+
+    def __iter__(self) -> Iterator[Row]:
+        """Iterate over what is there."""
+        ...
+
+    def append(self, row: Row, /) -> None:
+        """Keep one more."""
+        ...
+
 
 #: Numbers of a recording from which its fits run one after another, each on all threads.
 _LARGE = 2**24
@@ -72,12 +84,10 @@ class Fits:
         )
         return model.fit(X, mask=mask, epochs=epochs)
 
-    def halves(
-        self, X: Any, X_test: Any, n_lags: int, epochs: Any, *, mask: Any, mask_test: Any
-    ) -> Split:
+    def halves(self, X: Any, X_test: Any, n_lags: int, epochs: Any, *, mask: Any) -> Split:
         """Return what to fit and what to test on; NaN is hidden if the settings say so."""
         missing = self.settings.get("missing", "raise")
-        return halves(X, X_test, n_lags, epochs, mask=mask, mask_test=mask_test, missing=missing)
+        return halves(X, X_test, n_lags, epochs, mask=mask, missing=missing)
 
     def at_once(self, X: Any) -> int:
         """Return how many fits of X run side by side."""
@@ -93,7 +103,6 @@ def halves(
     epochs: Any,
     *,
     mask: Any = None,
-    mask_test: Any = None,
     missing: str = "raise",
 ) -> Split:
     """Return what to fit and what to test on: the last quarter, unless there are test data.
@@ -106,15 +115,13 @@ def halves(
         L.
     epochs
         Those of X.
-    mask, mask_test
-        Hidden entries of X and of X_test.
+    mask
+        Hidden entries of X.
     missing
         "hide" hides NaN, too.
     """
     recording, hidden = observed(X, mask, missing=missing)
     if X_test is None:
-        if mask_test is not None:
-            raise UsageError("mask_test has no use without X_test")
         try:
             parts = split_time(recording, n_lags=n_lags, epochs=epochs, mask=hidden)
         except DataError:
@@ -125,7 +132,7 @@ def halves(
             ) from None
         _check_observed(parts)
         return parts
-    other, hidden_too = observed(X_test, mask_test, missing=missing)
+    other, hidden_too = observed(X_test, missing=missing)
     if recording.shape[0] != other.shape[0]:
         raise UsageError(
             f"X_test has {other.shape[0]} units, X has {recording.shape[0]}: they must be the same"
@@ -152,38 +159,35 @@ def _check_observed(parts: Split) -> None:
             )
 
 
-def run_units(
-    units: Sequence[Unit], *, done: Iterable[Row], on_fit: OnFit | None, n_threads: int
-) -> list[Row]:
+def run_units(units: Sequence[Unit], *, rows: RowLog | None, n_threads: int) -> list[Row]:
     """Run what is not done yet, and return all rows in the order of the units.
 
     Parameters
     ----------
     units
         What to do. Rows of a unit hold all that tells it.
-    done
-        Rows of an earlier run; units of which all rows are there are not run again.
-    on_fit
-        Called with each row as soon as its unit is done, by one thread at a time.
+    rows
+        Rows of an earlier run: units of which all are there are not run again. Each new row is
+        appended as soon as its unit is done, by one thread at a time.
     n_threads
         Units that run at a time.
     """
-    earlier = [dict(row) for row in done]
+    earlier = [dict(row) for row in rows or ()]
     lock = threading.Lock()
 
     def one(key: Mapping[str, Any], count: int, work: Callable[[], Sequence[Row]]) -> list[Row]:
         found = [row for row in earlier if _is_of(row, key)]
         if len(found) == count:
             return found
-        rows = list(work())
-        if on_fit is not None:
+        made = list(work())
+        if rows is not None:
             with lock:
-                for row in rows:
-                    on_fit(dict(row))
-        return rows
+                for row in made:
+                    rows.append(dict(row))
+        return made
 
     results = run_tasks(n_threads, [partial(one, *unit) for unit in units])
-    return [row for rows in results for row in rows]
+    return [row for result in results for row in result]
 
 
 def _is_of(row: Row, key: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from partwise.exceptions import UsageError
 from partwise.factorize._checks import check_count
 from partwise.factorize._rank_rules import resampled, smallest_within_error
 from partwise.sequences._hidden import beside, hidden_entries, hidden_error, ridged
-from partwise.sequences._sweep import Fits, OnFit, Row, Unit, run_units
+from partwise.sequences._sweep import Fits, Row, RowLog, Unit, run_units
 from partwise.sequences.matching import dissimilarity
 from partwise.sequences.splits import Split
 
@@ -82,11 +82,9 @@ def select_k(
     X_test: Any = None,
     epochs: Any = None,
     mask: Any = None,
-    mask_test: Any = None,
     settings: Mapping[str, Any] | None = None,
     random_state: Any = 0,
-    on_fit: OnFit | None = None,
-    done: Iterable[Row] = (),
+    rows: RowLog | None = None,
 ) -> KSelection:
     """Choose the number of factors.
 
@@ -114,7 +112,7 @@ def select_k(
         Starts, and masks, per number of factors.
     fraction : float
         Share of the entries that each mask hides.
-    X_test : ndarray, sparse matrix or frame source, N x T', optional
+    X_test : ndarray, masked array, sparse matrix or frame source, N x T', optional
         Held-out data; then all of X is fitted.
     epochs : sequence of (start, stop), optional
         Frames of X to use.
@@ -122,18 +120,15 @@ def select_k(
         Entries of X to hide: True, or non-zero. Errors and powers are those of the others;
         what "cv" hides comes on top. What a masked array masks is hidden, too, and NaN with
         settings={"missing": "hide"}.
-    mask_test : bool array or sparse matrix, N x T', optional
-        The same of X_test.
     settings : mapping, optional
         Other parameters of the fits; lambda_ is 0 unless it is given. `n_threads` is the number of
         fits side by side, or the threads of each if the recording is large; the numbers do not
         depend on it.
     random_state : int, Generator, RandomState or None
         Seed.
-    on_fit : callable, optional
-        Called with each row of the table as soon as its fits are done.
-    done : iterable of dict
-        Rows of an earlier run with the same data and settings, which are not measured again.
+    rows : list of dict, optional
+        Rows of an earlier run with the same data and settings, which are not measured again. Each
+        new row is appended as soon as it is known.
 
     Returns
     -------
@@ -169,7 +164,7 @@ def select_k(
         raise UsageError(f"fraction must be above 0 and at most 0.5, not {fraction!r}")
     given = {"lambda_": 0.0, **(settings or {})}
     fits = Fits(given, ("n_components", "n_lags"), random_state)
-    parts = fits.halves(X, X_test, n_lags, epochs, mask=mask, mask_test=mask_test)
+    parts = fits.halves(X, X_test, n_lags, epochs, mask=mask)
     units: list[Unit] = []
     if "cv" in methods:
         units += [
@@ -192,7 +187,7 @@ def select_k(
             for k in numbers
         ]
     at_once = fits.at_once(parts.train)
-    return k_selection(run_units(units, done=done, on_fit=on_fit, n_threads=at_once))
+    return k_selection(run_units(units, rows=rows, n_threads=at_once))
 
 
 def k_selection(rows: Iterable[Row]) -> KSelection:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from partwise.exceptions import UsageError
 from partwise.factorize._checks import check_count
 from partwise.sequences._crossover import crossing, rescaled, smoothed
-from partwise.sequences._sweep import Fits, OnFit, Row, run_units
+from partwise.sequences._sweep import Fits, Row, RowLog, run_units
 from partwise.sequences.products import seqnmf_costs
 
 if TYPE_CHECKING:
@@ -79,12 +79,10 @@ def select_lambda(
     X_test: Any = None,
     epochs: Any = None,
     mask: Any = None,
-    mask_test: Any = None,
     smooth: bool = True,
     settings: Mapping[str, Any] | None = None,
     random_state: Any = 0,
-    on_fit: OnFit | None = None,
-    done: Iterable[Row] = (),
+    rows: RowLog | None = None,
 ) -> LambdaSelection:
     """Fit a recording with many values of lambda, and find where the two costs cross.
 
@@ -103,15 +101,13 @@ def select_lambda(
         Values above 0; by default 20 from 1e-5 to 1e-1, evenly spaced in their logarithm.
     n_repeats : int
         Starts.
-    X_test : ndarray, sparse matrix or frame source, N x T', optional
+    X_test : ndarray, masked array, sparse matrix or frame source, N x T', optional
         Held-out data; then all of X is fitted.
     epochs : sequence of (start, stop), optional
         Frames of X to use.
     mask : bool array or sparse matrix, N x T, optional
         Entries of X to hide: True, or non-zero. Costs and powers are those of the others.
         What a masked array masks is hidden, too, and NaN with settings={"missing": "hide"}.
-    mask_test : bool array or sparse matrix, N x T', optional
-        The same of X_test.
     smooth : bool
         Take the running mean of three lambdas before looking for the crossover.
     settings : mapping, optional
@@ -120,10 +116,9 @@ def select_lambda(
         each if the recording is large; the numbers do not depend on it.
     random_state : int, Generator, RandomState or None
         Seed.
-    on_fit : callable, optional
-        Called with each row of the table as soon as its fit is done.
-    done : iterable of dict
-        Rows of an earlier run with the same data and settings, which are not fitted again.
+    rows : list of dict, optional
+        Rows of an earlier run with the same data and settings, which are not fitted again. Each
+        new row is appended as soon as it is known.
 
     Returns
     -------
@@ -157,7 +152,7 @@ def select_lambda(
     # with a large lambda the error rests for some iterations before the factors part
     given = {"tol": 0.0, **(settings or {})}
     fits = Fits(given, ("n_components", "n_lags", "lambda_"), random_state)
-    parts = fits.halves(X, X_test, n_lags, epochs, mask=mask, mask_test=mask_test)
+    parts = fits.halves(X, X_test, n_lags, epochs, mask=mask)
 
     def fit(lambda_: float, repeat: int) -> list[Row]:
         model = fits.fit(
@@ -189,8 +184,8 @@ def select_lambda(
         for repeat in range(n_repeats)
         for lambda_ in values
     ]
-    rows = run_units(units, done=done, on_fit=on_fit, n_threads=fits.at_once(parts.train))
-    return lambda_selection(rows, smooth=smooth)
+    table = run_units(units, rows=rows, n_threads=fits.at_once(parts.train))
+    return lambda_selection(table, smooth=smooth)
 
 
 def lambda_selection(rows: Iterable[Row], *, smooth: bool = True) -> LambdaSelection:

@@ -216,8 +216,7 @@ def plot(
     'motifs'
     """
     figures = importlib.import_module("partwise.figures")  # a room above this one
-    show = "reconstruction" if data is None else "data"
-    return _managed(figures.factor_plot(W, H, data, show=show))
+    return _managed(figures.factor_plot(W, H, data))
 
 
 def _data(X: Any) -> Any:

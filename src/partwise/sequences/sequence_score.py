@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from partwise.exceptions import UsageError
 from partwise.factorize._checks import check_count
 from partwise.sequences._inputs import as_recording
-from partwise.sequences._sweep import Fits, OnFit, Row, halves, run_units
+from partwise.sequences._sweep import Fits, Row, RowLog, halves, run_units
 from partwise.sequences._timeline import check_epochs
 from partwise.sequences.sources import FrameSource
 
@@ -70,8 +70,7 @@ def sequenciness(
     epochs: Any = None,
     settings: Mapping[str, Any] | None = None,
     random_state: Any = 0,
-    on_fit: OnFit | None = None,
-    done: Iterable[Row] = (),
+    rows: RowLog | None = None,
 ) -> Sequenciness:
     """Measure how sequential a recording is, beyond units that are active together.
 
@@ -102,10 +101,9 @@ def sequenciness(
         depend on it.
     random_state : int, Generator, RandomState or None
         Seed.
-    on_fit : callable, optional
-        Called with each row of the table as soon as its fit is done.
-    done : iterable of dict
-        Rows of an earlier run with the same data and settings, which are not fitted again.
+    rows : list of dict, optional
+        Rows of an earlier run with the same data and settings, which are not fitted again. Each
+        new row is appended as soon as it is known.
 
     Returns
     -------
@@ -170,8 +168,8 @@ def sequenciness(
         for shuffle in range(1 if kind == "data" else n_shuffles)
         for run in range(n_runs)
     ]
-    rows = run_units(units, done=done, on_fit=on_fit, n_threads=fits.at_once(parts.train))
-    return sequenciness_of(rows)
+    table = run_units(units, rows=rows, n_threads=fits.at_once(parts.train))
+    return sequenciness_of(table)
 
 
 def sequenciness_of(rows: Iterable[Row]) -> Sequenciness:

@@ -63,17 +63,14 @@ def drawn_figures(found: SequencesFindings) -> Drawn:
 
 
 def _factors(found: SequencesFindings, show: Any) -> Figure:
-    start, stop = busiest_window(found.fit)
     return figures.factor_plot(
         found.fit.motifs,
         found.fit.activations,
-        found.recording.shown,
+        found.recording.shown if show == "data" else None,
         rate=found.fit.rate,
         side=found.side or None,
         order=found.units.order,
-        show=show,
-        start=start,
-        stop=stop,
+        window=busiest_window(found.fit),
         significant=None if found.test is None else found.test.significant,
         loadings=found.fit.loadings,
         epochs=found.fit.epochs,
@@ -90,7 +87,6 @@ def _triggered(found: SequencesFindings) -> Figure:
         rate=found.fit.rate,
         before=before,
         after=after,
-        n_factors=int(found.events["factor"].max()),  # those behind have none
         epochs=found.recording.epochs,
     )
 

@@ -233,7 +233,7 @@ def _run(
     options: Any,
     progress: Progress | None,
     count: int,
-    choose: Callable[[SweepFindings, list[Any], Callable[[Any], None], int], Any],
+    choose: Callable[[SweepFindings, Rows, int], Any],
 ) -> SequencesChoice:
     n_threads = resolve_threads(options.threads)
     command = command_line(f"partwise sequences {job}", os.fspath(input), options)
@@ -257,8 +257,7 @@ def _run(
                 found = _begun(recording, options, clock)
                 with clock.stage("fits", total=count) as stage, warnings.catch_warnings():
                     warnings.simplefilter("ignore", PartwiseWarning)
-                    rows = Rows(store, stage)
-                    chosen = choose(found, rows.earlier, rows.add, n_threads)
+                    chosen = choose(found, Rows(store, stage), n_threads)
                 warn_of(clock, [*recording.warnings, *chosen.advice])
                 found = dataclasses.replace(
                     found, chosen=chosen, warnings=tuple(record.warnings), seconds=clock.seconds
@@ -303,9 +302,7 @@ def _settings(options: Any, n_threads: int) -> dict[str, Any]:
     }
 
 
-def _select_lambda(
-    found: SweepFindings, done: list[Any], on_fit: Callable[[Any], None], n_threads: int
-) -> LambdaSelection:
+def _select_lambda(found: SweepFindings, rows: Rows, n_threads: int) -> LambdaSelection:
     options = cast(SequencesSweepOptions, found.options)
     return select_lambda(
         found.recording.X,
@@ -317,14 +314,11 @@ def _select_lambda(
         mask=found.recording.mask,
         settings=_settings(options, n_threads),
         random_state=options.seed,
-        on_fit=on_fit,
-        done=done,
+        rows=rows,
     )
 
 
-def _select_k(
-    found: SweepFindings, done: list[Any], on_fit: Callable[[Any], None], n_threads: int
-) -> KSelection:
+def _select_k(found: SweepFindings, rows: Rows, n_threads: int) -> KSelection:
     options = cast(SequencesSelectKOptions, found.options)
     return select_k(
         found.recording.X,
@@ -337,8 +331,7 @@ def _select_k(
         mask=found.recording.mask,
         settings={**_settings(options, n_threads), "lambda_": options.lambda_},
         random_state=options.seed,
-        on_fit=on_fit,
-        done=done,
+        rows=rows,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,12 +31,14 @@ class Rows:
     def __init__(self, store: Checkpoint, stage: Stage) -> None:
         self._store, self._stage = store, stage
         kept = store.get(_KEPT)
-        self.earlier: list[dict[str, Any]] = [] if kept is None else json.loads(str(kept["json"]))
-        self._rows = list(self.earlier)
+        self._rows: list[dict[str, Any]] = [] if kept is None else json.loads(str(kept["json"]))
         if self._rows:
             stage.advance(len(self._rows))
 
-    def add(self, row: dict[str, Any]) -> None:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._rows)
+
+    def append(self, row: dict[str, Any]) -> None:
         """Keep one more row."""
         self._rows.append({key: _plain(value) for key, value in row.items()})
         self._store.put(_KEPT, {"json": np.array(json.dumps(self._rows))})
