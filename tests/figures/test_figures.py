@@ -205,6 +205,14 @@ def test_bars_of_a_composition_end_at_one_and_give_counts():
     assert "empty" not in texts
 
 
+def test_many_groups_in_the_order_of_their_composition_have_no_numbers():
+    """Places in that order would be taken for the names of clusters."""
+    table = pd.DataFrame({"a": range(1, 81), "b": 80})
+    figure = figures.composition(table, group_label="Cluster", part_label="group")
+    assert "Cluster: 80, sorted by composition" in check(figure)
+    assert len(figure.axes[0].get_xticks()) == 0
+
+
 def test_given_colours_are_used():
     table = pd.DataFrame({0: [1], 5: [1]})
     colors = figures.cluster_colors([0, 5])

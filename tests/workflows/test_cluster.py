@@ -13,6 +13,7 @@ from partwise.exceptions import MissingDependencyError, UsageError
 from partwise.report import Report
 from partwise.workflows import ClusterOptions, cluster, simulate
 from partwise.workflows.clustering import job as cluster_job
+from plain_report import write_plain
 
 STEM = "test_neighborhood_freqs_600"
 CLUSTERS, BASIS = f"{STEM}_nmf_leiden_clusters.csv", f"{STEM}_nmf_basis_H.csv"
@@ -248,6 +249,18 @@ def test_fewer_cells_than_neighbors(run, small_table, tmp_path):
     result = run(path, n_components=3, figures=True)
     assert len(read(result)) == 9
     assert any("n_neighbors (-k 15) is not less than the 9 cells" in t for t in result.warnings)
+
+
+@pytest.mark.parametrize(("k", "trivial"), [(2, False), (3, True)])
+def test_as_many_factors_as_features_are_no_finding(run, monkeypatch, tmp_path, k, trivial):
+    """The error is small then, whatever is in the table."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"fov": "F", "label": range(300), "cell_meta_cluster": "a"})
+    frame[["A", "B", "C"]] = rng.random((300, 3))
+    frame.to_csv(tmp_path / "three.csv", index=False)
+    monkeypatch.setattr(cluster_job, "write_report", write_plain)
+    said = run(tmp_path / "three.csv", n_components=k, figures=True).outputs["report"].read_text()
+    assert ("There are as many factors as features" in said) == trivial
 
 
 def test_repeated_rows_give_few_clusters(run, tmp_path):

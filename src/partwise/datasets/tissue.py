@@ -224,7 +224,9 @@ def _check_design(
             f"groups is {n_groups}; it must be between 1 and the number of patients, {n_patients}"
         )
     if effect and n_groups < 2:
-        raise UsageError(f"effect is {effect}, but there is one group; give groups=2 or more")
+        raise UsageError(
+            f"effect is {effect}, but there is one group; give groups=2 (--n-groups 2) or more"
+        )
     low, high = -1.0 / n_niches, 1.0 - 1.0 / n_niches
     if not low <= effect <= high:
         raise UsageError(

@@ -123,7 +123,7 @@ class Compared:
         """How many patients each group has, in words."""
         found = self.result
         return ", ".join(
-            f"{name} {n}" for name, n in zip(found.groups, found.n_patients, strict=True)
+            f"{name}: {n}" for name, n in zip(found.groups, found.n_patients, strict=True)
         )
 
     @property
@@ -133,7 +133,7 @@ class Compared:
         hits = [c for c, q in zip(self.clusters, found.fdr, strict=True) if q <= _ALPHA]
         which = f" ({', '.join(map(str, hits[:12]))}{', ...' if len(hits) > 12 else ''})"
         return (
-            f"{self.design.group} ({self.sizes} patients): {len(hits)} of {len(self.clusters)} "
+            f"{self.design.group} (patients in {self.sizes}): {len(hits)} of {len(self.clusters)} "
             f"clusters differ at a false discovery rate of {_ALPHA:g}{which if hits else ''}; "
             f"smallest p-value that can be reached: {found.test.smallest_p:.2g}"
         )

@@ -17,6 +17,7 @@ from partwise.metrics import adjusted_rand
 from partwise.utils.random import generator
 from partwise.utils.threads import single_thread_blas
 from partwise.workflows.clustering.small import settle_small
+from partwise.workflows.tuning.text import counted
 
 if TYPE_CHECKING:
     from partwise.io import Table
@@ -81,8 +82,8 @@ class Control:
     def line(self) -> str:
         """The result in one line."""
         return (
-            f"control: {self.space} give {self.n_raw_clusters} clusters, adjusted Rand index "
-            f"{self.adjusted_rand:.3f} with those of the factors ({self.scope})"
+            f"control: {self.space} give {counted(self.n_raw_clusters, 'cluster')}, "
+            f"adjusted Rand index {self.adjusted_rand:.3f} with those of the factors ({self.scope})"
         )
 
     @property

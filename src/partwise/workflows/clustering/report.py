@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ from partwise.workflows.clustering.small import SMALL_LABEL
 from partwise.workflows.clustering.svd import svd_sections
 from partwise.workflows.clustering.sweep import sweep_sections
 from partwise.workflows.clustering.tissue import tissue_sections
+from partwise.workflows.tuning.text import counted
 
 if TYPE_CHECKING:
     from partwise.workflows.clustering.result import Findings
@@ -121,14 +122,18 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
 def _headlines(found: Findings) -> list[Headline]:
     fit, clustering, control = found.fit, found.rows.clustering, found.control
     n = found.table.shape[0]
+    fitted = f"0 is exact, 1 is what zeros reach; {fit.status.advice}"
+    tone: Literal["plain", "good", "warn"] = "good" if fit.converged else "warn"
+    if _exact(found):
+        fitted, tone = "as many factors as features reproduce any table, whatever is in it", "plain"
     lines = [
         Headline("Cells", format_count(n), f"{format_count(found.rows.n_distinct)} distinct rows"),
         Headline("Clusters", format_count(clustering.n_clusters)),
         Headline(
             "Relative error",
             f"{fit.relative_error:.3g}",
-            f"0 is exact, 1 is what zeros reach; {fit.status.advice}",
-            tone="good" if fit.converged else "warn",
+            fitted,
+            tone=tone,
         ),
         Headline(
             "Agreement with raw features",
@@ -148,11 +153,11 @@ def _summary(found: Findings) -> list[str]:
     shares = ", ".join(f"{100 * size / n:.1f} %" for size in clustering.sizes[:8])
     more = ", ..." if clustering.n_clusters > 8 else ""
     return [
-        f"The {format_count(n)} cells fall into {clustering.n_clusters} clusters, which hold "
-        f"{shares}{more} of the cells. The {found.fit.programs.shape[0]} factors leave a relative "
-        f"error of {found.fit.relative_error:.3g}.",
+        f"The {format_count(n)} cells fall into {counted(clustering.n_clusters, 'cluster')}, "
+        f"which hold {shares}{more} of the cells. The relative error of "
+        f"{counted(found.fit.programs.shape[0], 'factor')} is {found.fit.relative_error:.3g}.",
         f"As a control the same clustering was made from {control.space}, without factors, on "
-        f"{control.scope}: {control.n_raw_clusters} clusters, adjusted Rand index "
+        f"{control.scope}: {counted(control.n_raw_clusters, 'cluster')}, adjusted Rand index "
         f"{control.adjusted_rand:.3f}. "
         + (
             "The two agree, so the clusters do not depend on the factorization."
@@ -182,7 +187,13 @@ def _factors(found: Findings) -> Section:
     )
     return Section(
         "Factors",
-        ["Each factor is a neighbourhood that cells can have more or less of."],
+        [
+            "Each factor is a neighbourhood that cells can have more or less of."
+            if not _exact(found)
+            else "There are as many factors as features, so that each can be a feature by itself, "
+            "and a small error says nothing. Fewer factors (-n) have to be shared by features that "
+            "occur together; partwise tune and partwise rank compare several numbers."
+        ],
         [
             ReportFigure(
                 figures.programs_heatmap(programs, explained=explained),
@@ -194,6 +205,11 @@ def _factors(found: Findings) -> Section:
             )
         ],
     )
+
+
+def _exact(found: Findings) -> bool:
+    """Whether there are enough factors to reproduce any table of this shape."""
+    return bool(found.fit.programs.shape[0] >= min(found.table.shape))
 
 
 def _clusters(found: Findings) -> Section:

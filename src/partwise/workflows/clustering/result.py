@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from partwise.utils.memory import peak_memory_bytes
 from partwise.workflows.clustering.compare import compared_numbers
+from partwise.workflows.tuning.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,7 +159,7 @@ class ClusterResult:
             f"{self.n_cells:,} cells x {len(self.features):,} features, "
             f"{fit.programs.shape[0]} factors: relative error {fit.relative_error:.4g}; "
             f"{fit.status.advice}",
-            f"{clustering.n_clusters} clusters of {sizes}{more} cells"
+            f"{counted(clustering.n_clusters, 'cluster')} of {sizes}{more} cells"
             + (f"; {self.rows.n_isolated:,} isolated" if self.rows.n_isolated else ""),
             *([] if self.small is None else [self.small.sentence]),
             self.control.line,
