@@ -66,13 +66,15 @@ def test_full_pictures_show_the_mean_and_sparse_ones_the_largest():
     assert rasters.bin_data(noise, order, window, (4, 100)).largest  # nothing to average
 
 
-@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix, np.ma.masked_invalid])
 def test_missing_entries(kind):
     X = np.ones((2, 6))
     X[0, :3] = np.nan
     X[1, 0] = np.nan
-    found = rasters.bin_data(kind(X), np.arange(2), (0, 6), (2, 2), how="mean")
+    data = rasters.unmasked(kind(X))
+    found = rasters.bin_data(data, np.arange(2), (0, 6), (2, 2), how="mean")
     np.testing.assert_array_equal(found.values, [[np.nan, 1], [1, 1]])
+    assert np.isnan(rasters.unmasked(np.ma.masked_invalid(X))).sum() == 4
     dots = image(panel(factor_plot(np.ones((2, 1, 1)), np.ones((1, 6)), kind(X)), "center"))
     assert (dots[0, 0] == dots[1, 0]).all()
     assert not (dots[0, 0] == dots[0, 3]).all()

@@ -358,7 +358,7 @@ def test_songbird(data_dir):
         W, H, X, rate=30.0, side={"Song": (song, 200.0)}, significant=stars.astype(bool)
     )
     assert texts(panel(figure, "factors"))[:3] == ["1  ★", "2  ★", "3  n.s."]
-    assert texts(panel(figure, "factors"))[6:] == [f"{k}  empty" for k in range(7, 11)]
+    assert texts(panel(figure, "activations")) == ["4 empty factors: 7-10"]
     np.testing.assert_array_equal(is_white(image(panel(figure, "center"))), X == 0)
     assert panel(figure, "side").images[0].get_extent()[1] == pytest.approx(499 / 30, abs=1 / 200)
 

@@ -7,7 +7,15 @@ import scipy.sparse as sp
 
 from partwise.datasets import simulate_sequences
 from partwise.exceptions import DataError, UsageError
-from partwise.sequences import SeqNMF, power, select_k, select_lambda, seqnmf_costs, split_time
+from partwise.sequences import (
+    SeqNMF,
+    power,
+    select_k,
+    select_lambda,
+    seqnmf,
+    seqnmf_costs,
+    split_time,
+)
 from partwise.sequences._hidden import beside, hidden_entries, hidden_error
 from partwise.sequences._inputs import observed
 
@@ -153,6 +161,11 @@ def test_masked_arrays_are_fitted_as_masks(recording, mask):
         power_ = model.fit(recording, mask=mask).power_
         assert model.fit(np.ma.masked_array(recording, mask)).power_ == power_
         assert model.fit(recording).power_ != power_
+    own, other = mask & (np.arange(800) < 300), mask & (np.arange(800) >= 300)
+    settings = {"K": 2, "L": 8, "max_iter": 5, "random_state": 0}
+    whole = seqnmf(recording, M=~mask, **settings)
+    both = seqnmf(np.ma.masked_array(recording, own), M=~other, **settings)
+    np.testing.assert_array_equal(both[2], whole[2])
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ __all__ = [
     "bin_largest",
     "bin_reconstruction",
     "dot_note",
+    "unmasked",
 ]
 
 Array = npt.NDArray[Any]
@@ -67,6 +68,13 @@ class Picture:
     largest: bool
     rows: float
     frames: float
+
+
+def unmasked(data: Any) -> Any:
+    """Return a masked array as one with NaN where it is masked, all else as it is."""
+    if isinstance(data, np.ma.MaskedArray):
+        return np.ma.filled(data.astype(np.float64), np.nan)
+    return data
 
 
 def dot_note(rows: float, frames: float, *, largest: bool) -> str:

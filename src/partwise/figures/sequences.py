@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from matplotlib.figure import Figure
 
 from partwise.exceptions import UsageError
-from partwise.figures.rasters import Frames
+from partwise.figures.rasters import Frames, unmasked
 from partwise.figures.sequence_panels import (
     draw_activations,
     draw_center,
@@ -68,7 +68,8 @@ def factor_plot(
         H, factors x frames.
     data
         X, units x frames: array, scipy sparse (stays sparse), or an object with `shape` and
-        `frames(start, stop)`. NaN is grey. Without data the reconstruction is drawn.
+        `frames(start, stop)`. NaN, and what a masked array masks, is grey. Without data the
+        reconstruction is drawn.
     rate
         Frames per second; without it time is in frames.
     side
@@ -128,7 +129,7 @@ def factor_plot(
     figure = Figure(figsize=(sheet.width, sheet.height), dpi=DPI)
     draw_motifs(figure, sheet, model)
     draw_strip(figure, sheet, model)
-    draw_center(figure, sheet, model, data)
+    draw_center(figure, sheet, model, unmasked(data))
     bottom = sheet.BOTTOM + sheet.data + sheet.BAND
     for (label, values, per), height in reversed(list(zip(channels, sheet.sides, strict=True))):
         axes = sheet.axes(figure, sheet.center_left, bottom, (sheet.center, height))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from partwise.exceptions import UsageError
-from partwise.figures.rasters import Frames, bin_edges
+from partwise.figures.rasters import Frames, bin_edges, unmasked
 from partwise.figures.sequence_sheet import factor_colors
 from partwise.figures.style import (
     FAINT,
@@ -103,7 +103,7 @@ def triggered_rasters(
     """
     if not (before >= 0 and after > 0):
         raise UsageError(f"before must be 0 or more and after 1 or more, not {before} and {after}")
-    recording: Any = data
+    recording: Any = unmasked(data)
     if sp.issparse(recording):
         recording = recording.tocsc()
     elif not hasattr(recording, "frames"):

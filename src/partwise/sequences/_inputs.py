@@ -53,7 +53,7 @@ def as_recording(X: Any, *, dtype: Any = None) -> Any:
         kind = _working(X.dtype, dtype)
         return sp.csr_matrix(X, dtype=kind)
     if isinstance(X, np.ma.MaskedArray):
-        raise UsageError("X is a masked array: give its data, with NaN at what is masked")
+        raise UsageError("X is a masked array: give its data, NaN where masked, and missing='hide'")
     array = np.asarray(X)
     if array.dtype.kind not in "biuf":
         raise DataError(f"X must hold real numbers, not {array.dtype}")
@@ -176,7 +176,8 @@ def _check_values(
         if bad is not None:
             raise DataError(
                 f"unit {bad[0] + 1} is NaN or infinite at frame {first + bad[1] + 1}; missing "
-                "values are left out with missing='hide', or with a mask"
+                "values are left out with missing='hide' (of SeqNMF, in the settings of a sweep), "
+                "or with a mask"
             )
     with np.errstate(invalid="ignore"):
         negative = values < 0

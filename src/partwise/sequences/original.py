@@ -65,7 +65,7 @@ def seqnmf(
     ----------
     X
         Units x frames, not negative; dense, or scipy sparse (stays sparse). float32 is computed in
-        float32, everything else in float64.
+        float32, everything else in float64. What a masked array masks is hidden.
     K, L
         Factors at most, and frames of a motif; L must be smaller than the frames of X.
     Lambda
@@ -146,6 +146,9 @@ def seqnmf(
     data = _data(X)
     n_frames = int(data.shape[1])
     hidden = None if M is None else _cut(M, n_frames, L, "M") == 0
+    if isinstance(X, np.ma.MaskedArray):
+        own = np.ma.getmaskarray(X)
+        hidden = own if hidden is None else own | hidden
     activations = None if H_init is None else _cut(H_init, n_frames, L, "H_init")
     if W_fixed and W_init is None:
         raise UsageError("W_fixed=True keeps the motifs that are given: give them as W_init")
