@@ -17,6 +17,7 @@ from partwise.factorize._masking import check_observed
 from partwise.factorize.consensus import ConsensusNMF
 from partwise.matrix.masks import Hidden
 from partwise.matrix.panels import NARROW
+from partwise.utils.memory import release
 from partwise.utils.threads import single_thread_blas
 
 __all__ = ["consensus_ranks", "recommend"]
@@ -92,12 +93,15 @@ def consensus_ranks(
     limits = model._limits()
     with single_thread_blas():
         problems = dict(_problems(model, X, asked, hidden))
-        fits = {k: problems[k].fit(k, limits, model._penalties(k), on_fit) for k in asked}
-        # one after the other: each holds its programs in float64, and the fits take far longer
-        judged = [_judge(model, problems[k], k, fits[k], limits.entropy) for k in asked]
+        fits, found = {}, {}
+        # the largest first: it takes most memory to judge, and then there is least beside it
+        for k in reversed(asked):
+            fits[k] = problems[k].fit(k, limits, model._penalties(k), on_fit)
+            found[k] = _judge(model, problems[k], k, fits[k], limits.entropy)
+            release()
     cut = np.array([fits[k].unconverged for k in asked])
     warn_of(int(cut.sum()), model.n_replicates * len(asked), model.max_iter)
-    stability, error, relative = (np.array(values) for values in zip(*judged, strict=True))
+    stability, error, relative = (np.array([found[k][i] for k in asked]) for i in range(3))
     return ConsensusRanks(
         ranks=np.array(asked, np.int64),
         stability=stability,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from partwise.exceptions import UsageError
 from partwise.report import RunRecord, write_report
-from partwise.utils.memory import peak_memory_bytes
+from partwise.utils.memory import peak_memory_bytes, release
 from partwise.utils.progress import Progress, silent
 from partwise.utils.threads import resolve_threads
 from partwise.workflows.clock import Clock
@@ -22,7 +22,6 @@ from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
 from partwise.workflows.programs_files import write_tables
 from partwise.workflows.programs_input import open_counts
-from partwise.workflows.programs_memory import release
 from partwise.workflows.programs_options import ProgramsOptions
 from partwise.workflows.programs_stages import (
     Counts,
@@ -93,7 +92,8 @@ class ProgramsResult:
     model
         The fitted `ConsensusNMF`; its `result_` has usage, local density, stability.
     ranks
-        Stability and error of each number of programs, and the recommended one.
+        Stability and error of each number of programs, and the recommended one; without the
+        replicates, of which the model has those of its number.
     outputs
         The files: "usage", "programs", "gene_scores", "top_genes", "ranks", "genes", "report",
         "run" and further formats.
@@ -274,7 +274,14 @@ def _find(table: Table, options: ProgramsOptions, n_threads: int, clock: Clock) 
         ranks = try_ranks(counts, options, n_threads, stage)
     release()
     with clock.stage("consensus"):
-        found = find_programs(counts, ranks, options, n_threads)
+        k = options.choose or ranks.recommended
+        spectra = ranks.replicates[k]
+        # those of the other ranks are the largest arrays, and used no more
+        ranks = dataclasses.replace(ranks, replicates={})
+        release()
+        found = find_programs(counts, k, spectra, options, n_threads)
+        del spectra
+        release()
     warn_of(clock, [*table.notes, *advice(table, counts, ranks, found, options)])
     return Findings(
         name=table.name,

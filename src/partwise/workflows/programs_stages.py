@@ -242,12 +242,15 @@ def try_ranks(
 
 
 def find_programs(
-    counts: Counts, ranks: ConsensusRanks, options: ProgramsOptions, n_threads: int
+    counts: Counts,
+    k: int,
+    replicates: npt.NDArray[Any],
+    options: ProgramsOptions,
+    n_threads: int,
 ) -> Programs:
-    """Form the consensus of the chosen rank and find its programs in all genes."""
-    k = options.choose or ranks.recommended
+    """Form the consensus of the replicates of rank k and find its programs in all genes."""
     model = estimator(options, k, n_threads)
-    usage = model.fit_transform(counts.scaled.X, replicates=ranks.replicates[k])
+    usage = model.fit_transform(counts.scaled.X, replicates=replicates)
     model.feature_names_in_ = np.array(counts.names, dtype=object)
     return Programs(
         model=model,
