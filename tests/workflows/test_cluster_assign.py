@@ -186,6 +186,18 @@ def test_cells_with_coordinates_are_counted_as_the_model_was(tissue, assign, tmp
     for name in ("cells.csv", "other.csv"):  # the second was counted with that radius before
         again = assign(name, model=counted.outputs["model"])
         assert (again.labels == counted.rows.clustering.labels).mean() > 0.999
+    cells = pd.read_csv(folder / "cells.csv")
+    cells.assign(cell_meta_cluster="other").to_csv(tmp_path / "strange.csv", index=False)
+    with pytest.raises(DataError, match="none of the model's 8 features"):
+        assign(tmp_path / "strange.csv", model=counted.outputs["model"])
+    cells.rename(columns={"centroid-0": "there"}).to_csv(tmp_path / "nowhere.csv", index=False)
+    with pytest.raises(DataError, match="position and type with --coordinates"):
+        assign(tmp_path / "nowhere.csv", model=counted.outputs["model"])
+    # the radius of the model does not suit: told, not replaced by another
+    cells[["centroid-0", "centroid-1"]] *= 1e4
+    cells.to_csv(tmp_path / "far.csv", index=False)
+    with pytest.raises(UsageError, match="no cell has a neighbour within 80"):
+        assign(tmp_path / "far.csv", model=counted.outputs["model"])
     with pytest.raises(UsageError, match="--radius cannot be used with --model"):
         assign("cells.csv", model=counted.outputs["model"], radius=50.0)
 

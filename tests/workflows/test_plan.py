@@ -294,8 +294,10 @@ def test_neighborhoods_keep_within_memory(tmp_path):
     folder = tmp_path / "results"
     options = NeighborhoodsOptions(output_dir=folder, memory="200MB")
     for job in (plan_neighborhoods, neighborhoods):
-        with pytest.raises(ResourceError, match=r"was not started.*same --radius"):
+        with pytest.raises(ResourceError, match=r"was not started. The program alone takes 300 MB"):
             job(tmp_path / "cells.csv", options=options)
+        with pytest.raises(ResourceError, match=r"counts of the types.*same --radius"):
+            job(tmp_path / "cells.csv", options=dataclasses.replace(options, memory="301MB"))
     assert not folder.exists()
     enough = dataclasses.replace(options, memory="2GB")
     plain = dataclasses.replace(options, memory=None, output_dir=tmp_path / "plain")

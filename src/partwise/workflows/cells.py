@@ -247,7 +247,8 @@ def with_types(table: Table, names: Iterable[str]) -> Table:
     if getattr(table, "around", None) is None or not new:
         return table
     zeros = np.zeros((table.shape[0], len(new)), dtype=table.matrix.dtype)
-    note = f"no cell is of the type {shown(new)}: it was counted as zero"
+    which = f"type {shown(new)}: it was" if len(new) == 1 else f"types {shown(new)}: they were"
+    note = f"no cell is of the {which} counted as zero"
     return dataclasses.replace(
         table,
         features=(*table.features, *new),

@@ -25,6 +25,7 @@ from partwise.workflows.neighborhoods_plan import check_memory
 from partwise.workflows.neighborhoods_report import build_report
 from partwise.workflows.options import command_line, resolved
 from partwise.workflows.outputs import RunFolder, open_run_folder
+from partwise.workflows.tuning.text import counted
 
 if TYPE_CHECKING:
     from partwise.graph.spatial import NeighborhoodTable
@@ -102,9 +103,10 @@ class NeighborhoodsResult:
         extra = ",".join(("fov", "label", "cell_meta_cluster", *self.options.metadata))
         ids = f" --id-columns {extra}" if self.options.metadata else ""
         return [
-            f"{found['n_cells']:,} cells in {found['n_fovs']:,} fields of view, "
-            f"{found['n_types']} types: {found['mean_neighbors']:.1f} neighbours on average, "
-            f"{found['n_alone']:,} cells without",
+            f"{counted(found['n_cells'], 'cell')} in {found['n_fovs']:,} "
+            f"{'field' if found['n_fovs'] == 1 else 'fields'} of view, "
+            f"{counted(found['n_types'], 'type')}: {found['mean_neighbors']:.1f} neighbours on "
+            f"average, {found['n_alone']:,} cells without",
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"table: {self.outputs['table']}",
             f"report: {self.outputs['report']}",

@@ -42,6 +42,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)(I?)B?\s*", re.IGNORECASE)
 _TYPE = "cell_meta_cluster"
+_WITHOUT_DATA = 300_000_000  # bytes that Python and what the jobs import take
 
 
 @dataclass(frozen=True)
@@ -261,11 +262,15 @@ def refusal(
     """
     stage = max(memory, key=lambda name: memory[name])
     peak = memory[stage]
+    why = f"Most is taken in the stage {stage!r} by {reasons.get(stage, 'what it holds')}"
     ways = [f"--memory {bytes_text(round(peak * 1.05)).replace(' ', '')}", *helps]
+    if limit < _WITHOUT_DATA:
+        why = f"The program alone takes {bytes_text(_WITHOUT_DATA)} or more"
+        ways = ways[:1]
     return (
         f"{path}: the run is estimated to take {bytes_text(peak)}, more than the "
-        f"{bytes_text(limit)} of --memory, and was not started. Most is taken in the stage "
-        f"{stage!r} by {reasons.get(stage, 'what it holds')}. What helps: {'; or '.join(ways)}"
+        f"{bytes_text(limit)} of --memory, and was not started. {why}. What helps: "
+        f"{'; or '.join(ways)}"
     )
 
 

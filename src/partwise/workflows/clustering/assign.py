@@ -150,6 +150,8 @@ def _find(table: Table, known: Known, clock: Clock, kept: Checkpoint) -> Assigne
     options, niches = known.options, known.niches
     n_threads = clock.record.n_threads or 1
     check_maps(table, options)
+    if not set(known.features).intersection(table.features):
+        restrict(known.model, table.features)  # says that these are other cells
     table = with_types(table, known.features)
     design = wanted_design(table.ids, options)
     matched = restrict(known.model, table.features)
@@ -219,15 +221,16 @@ def _advice(
     texts = []
     if coverage.missing:
         texts.append(
-            f"{len(coverage.missing):,} of the model's {coverage.n_model:,} features are missing: "
+            f"{len(coverage.missing):,} of the model's {coverage.n_model:,} features "
+            f"{_is(len(coverage.missing))} missing: "
             f"{', '.join(coverage.missing[:5])}{', ...' if len(coverage.missing) > 5 else ''}; "
             "cells are fitted on the others"
         )
     unknown = coverage.n_new - coverage.n_shared
     if unknown:
         texts.append(
-            f"{unknown:,} of the {coverage.n_new:,} features of the table are unknown to the model "
-            "and are ignored"
+            f"{unknown:,} of the {coverage.n_new:,} features of the table {_is(unknown)} unknown "
+            f"to the model and {_is(unknown)} ignored"
         )
     isolated = int((labels < 0).sum())
     if isolated:
@@ -245,6 +248,10 @@ def _advice(
             "the same way?"
         )
     return texts
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _counted_otherwise(by_model: bool) -> str:

@@ -148,6 +148,13 @@ def table_options(input: str | os.PathLike[str], known: Known, asked: ClusterOpt
     try:
         is_cells(Path(input), options)
     except UsageError:
+        if not there:
+            raise DataError(
+                f"none of the model's {len(names):,} features ({names[0]!r}, ...) is a column, and "
+                "there are no cells around which they could be counted: for that, name the columns "
+                "of position and type with --coordinates and --type",
+                path=Path(input),
+            ) from None
         fields = dataclasses.fields(CellOptions)
         return dataclasses.replace(options, **{f.name: getattr(asked, f.name) for f in fields})
     return options

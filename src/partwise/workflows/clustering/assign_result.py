@@ -162,11 +162,12 @@ class AssignResult:
         more = ", ..." if len(self.sizes) > 8 else ""
         isolated = int((self.labels < 0).sum())
         middle = _median(self.confidence)
+        sure = "no cell has a niche" if middle is None else f"confidence: median {middle:.2f}"
         return [
             f"{n:,} cells in the {len(self.sizes)} niches of {self.model.name}: {sizes}{more}"
             + (f"; {isolated:,} isolated" if isolated else ""),
             f"{self.coverage.n_shared:,} of the model's {self.coverage.n_model:,} features are "
-            f"there; confidence: median {middle if middle is not None else 0.0:.2f}; "
+            f"there; {sure}; "
             f"{int(self.unseen.sum()):,} cells are unlike those of the model",
             *([] if self.compared is None else [self.compared.line]),
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
