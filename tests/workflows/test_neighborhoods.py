@@ -359,7 +359,9 @@ def test_sizes_of_cells_are_no_measurements(tissue, expected, tmp_path):
 
 def test_what_cannot_be_a_feature_is_an_error_that_says_what_else_there_is(tissue, tmp_path):
     tissue.cells.assign(CD3=1.0).to_csv(tmp_path / "m.csv", index=False)
-    with pytest.raises(DataError, match=r"'group' hold text, such as 'Patient 1'.*add --neighborhood radius"):
+    with pytest.raises(
+        DataError, match=r"'group' hold text, such as 'Patient 1'.*add --neighborhood radius"
+    ):
         open_either(tmp_path / "m.csv", ClusterOptions())
 
 
