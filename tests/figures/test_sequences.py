@@ -196,6 +196,17 @@ def test_names():
     assert texts(panel(long, "factors")) == ["1  call", "2  syllable", "3  trill"]
 
 
+def test_numbers_of_factors_give_their_colours():
+    W, H, X = planted()
+    H[1] = 0
+    figure = factor_plot(W, H, X, names=[2, 5, 9], loadings=[0.2, 0.0, 0.1])
+    assert texts(panel(figure, "motifs")) == ["2", "9"]
+    assert texts(panel(figure, "activations")) == ["1 empty factor: 5"]
+    shades = [row.get_facecolor()[0, :3] for row in panel(figure, "activations").collections]
+    np.testing.assert_allclose(shades, [to_rgb(factor_colors(9)[k]) for k in (1, 8)])
+    assert texts(panel(figure, "factors"))[2:] == ["20 %", "10 %", "Loading"]
+
+
 def test_no_activation_in_the_window():
     W, H, X = planted()
     H[:, 100:] = 0
@@ -324,6 +335,8 @@ def test_no_factors_to_draw():
         ({"order": [0, 12]}, "from 0 to 11"),
         ({"names": ["a"]}, "names has 1 entries for 3"),
         ({"significant": [True]}, "significant has 1 entries for 3"),
+        ({"names": [1, 1, 2]}, "different numbers from 1 up"),
+        ({"names": [0, 1, 2]}, "different numbers from 1 up"),
         ({"loadings": [0.1]}, "loadings has 1 entries for 3"),
         ({"side": {"Song": (np.zeros((2, 3, 4)), 1.0)}}, "side channel 'Song'"),
         ({"side": {"Song": (np.zeros(4), 0.0)}}, "side channel 'Song'"),

@@ -256,6 +256,7 @@ class TestEpochs:
         start = found.fit.epochs[events["epoch"] - 1, 0]
         assert np.allclose(events["time_in_epoch"] * 30, events["frame"] - start)
         assert str(table) in found.outputs["run"].read_text()
+        assert "3 epochs: 2,685 of 3,000 frames (89.5 s) are used" in found.found["notes"]
 
 
 class TestBadInput:
@@ -275,6 +276,11 @@ class TestBadInput:
                 tmp_path / "x.npy", **{"n_lags": 2, **settings}, output_dir=tmp_path / "out"
             )
         assert not (tmp_path / "out").exists()
+
+    def test_rows_that_are_frames(self, tmp_path):
+        np.save(tmp_path / "x.npy", np.ones((900, 12)))
+        with pytest.raises(DataError, match="--layout time-by-units"):
+            sequences_fit(tmp_path / "x.npy", n_lags=5, output_dir=tmp_path / "out")
 
     def test_too_many_factors(self, recording, tmp_path):
         with pytest.raises(UsageError, match="room for"):

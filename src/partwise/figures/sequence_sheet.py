@@ -76,6 +76,7 @@ class Model:
     significant: npt.NDArray[np.bool_] | None
     sorted: bool
     numbers: IntArray  # which of all factors these are, from 0
+    places: IntArray  # which of those given these are, from 0
     epochs: tuple[tuple[int, int], ...] | None = None
     held_out: int | None = None
     note: str = ""  # about factors that are not drawn
@@ -147,6 +148,7 @@ class Model:
             names=[self.names[i] for i in kept],
             significant=None if self.significant is None else self.significant[kept],
             numbers=self.numbers[kept],
+            places=self.places[kept],
             note=f"{len(empty)} empty {factors}: {which}",
         )
 

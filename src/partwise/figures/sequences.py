@@ -47,7 +47,7 @@ def factor_plot(
     order: npt.ArrayLike | None = None,
     window: tuple[int | None, int | None] = (None, None),
     significant: Sequence[bool] | npt.NDArray[np.bool_] | None = None,
-    names: Sequence[str] | None = None,
+    names: Sequence[str] | Sequence[int] | None = None,
     loadings: npt.ArrayLike | None = None,
     epochs: Any = None,
     held_out: int | None = None,
@@ -83,7 +83,8 @@ def factor_plot(
     significant
         Whether each factor is significant: those have a star, the others are pale.
     names
-        Names of the factors; by default 1, 2, ...
+        Names of the factors; by default 1, 2, ... Whole numbers from 1 up say which of a larger
+        number of factors these are, and give them their colours.
     loadings
         Share of the data's sum of squares that each factor explains, drawn as bars.
     epochs
@@ -137,7 +138,7 @@ def factor_plot(
         bottom += height + sheet.AIR
     bottom += sheet.note
     draw_activations(figure, sheet, model, bottom)
-    draw_factors(figure, sheet, model, bottom, None if shares is None else shares[model.numbers])
+    draw_factors(figure, sheet, model, bottom, None if shares is None else shares[model.places])
     return figure
 
 
@@ -163,7 +164,7 @@ def _check(
     window: tuple[int | None, int | None],
     rate: float | None,
     significant: Any,
-    names: Sequence[str] | None,
+    names: Sequence[str] | Sequence[int] | None,
 ) -> Model:
     W, H = np.asarray(motifs), np.asarray(activations)
     if W.ndim != 3 or H.ndim != 2 or W.shape[1] != H.shape[0]:
@@ -192,8 +193,12 @@ def _check(
             raise UsageError(f"{what} has {len(values)} entries for {H.shape[0]} factors")
     labels = [str(k + 1) for k in range(H.shape[0])] if names is None else list(map(str, names))
     stars = None if significant is None else np.asarray(significant, dtype=bool)
-    numbers = np.arange(H.shape[0])
-    return Model(W, H, rows, (first, last), rate, labels, stars, order is not None, numbers)
+    numbers = places = np.arange(H.shape[0])
+    if names is not None and all(isinstance(name, int | np.integer) for name in names):
+        numbers = np.array([int(name) - 1 for name in names], dtype=np.intp)
+        if numbers.min(initial=0) < 0 or len(set(labels)) < len(labels):
+            raise UsageError(f"names must be texts, or different numbers from 1 up, not {names}")
+    return Model(W, H, rows, (first, last), rate, labels, stars, order is not None, numbers, places)
 
 
 @styled

@@ -194,7 +194,7 @@ def _draw(
         order=sort_neurons(motifs).order if options.order == "factors" else None,
         window=window,
         significant=None if fit.significant is None else fit.significant[chosen],
-        names=[str(number + 1) for number in chosen],
+        names=(chosen + 1).tolist(),
         loadings=fit.loadings[chosen],
         epochs=fit.epochs,
         held_out=fit.n_train,

@@ -193,7 +193,7 @@ def read_recording(path: str | os.PathLike[str], options: RecordingOptions) -> P
         epochs=found.epochs,
         side=dict(found.side),
         variable=found.variable,
-        notes=tuple(note for note in found.notes if note not in warned),
+        notes=(*(note for note in found.notes if note not in warned), *_used(found)),
         warnings=(*warned, *_silent(found.data, units), *_floor(found.data, found.hidden)),
         release=found.close,
     )
@@ -214,6 +214,17 @@ def _opened(path: str | os.PathLike[str], options: RecordingOptions) -> Recordin
         missing=options.missing,
         memory_limit=parse_bytes(options.in_memory),
     )
+
+
+def _used(found: Recording) -> list[str]:
+    """Tell how much of a recording its epochs are."""
+    if found.epochs is None:
+        return []
+    count, n_frames = len(found.epochs), int(found.data.shape[1])
+    used = sum(stop - start for start, stop in found.epochs)
+    time = "" if found.rate is None else f" ({used / found.rate:,.4g} s)"
+    epochs = "1 epoch" if count == 1 else f"{count:,} epochs"
+    return [f"{epochs}: {used:,} of {n_frames:,} frames{time} are used"]
 
 
 def _silent(X: Any, units: tuple[str, ...]) -> list[str]:
@@ -290,8 +301,10 @@ def split_recording(recording: Prepared, test_fraction: float, n_lags: int) -> S
             mask=recording.mask,
         )
     except DataError as error:
+        turned = recording.shape[0] > n_frames
+        layout = "; if the rows of the file are frames, --layout time-by-units" if turned else ""
         raise DataError(
-            f"{error} (--test-fraction {test_fraction:g}; 0 holds nothing out)"
+            f"{error} (--test-fraction {test_fraction:g}; 0 holds nothing out{layout})"
         ) from None
     return Split(
         cut=found.frame,

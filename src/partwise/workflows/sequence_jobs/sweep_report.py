@@ -139,7 +139,8 @@ def _lambda_headlines(found: SweepFindings) -> list[Headline]:
 
 def _k_headlines(found: SweepFindings) -> list[Headline]:
     chosen: Any = found.chosen
-    lines = [Headline("Recommended", str(chosen.recommended), "factors")]
+    noun = "factor" if chosen.recommended == 1 else "factors"
+    lines = [Headline("Recommended", str(chosen.recommended), noun)]
     if chosen.confidence == chosen.confidence:
         lines.append(
             Headline(
