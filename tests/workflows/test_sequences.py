@@ -426,6 +426,19 @@ class TestPlot:
         assert found.outputs["figure_png"].stat().st_size > 5000
         assert {path.name for path in folder.iterdir()} == before
 
+    def test_spike_times_in_trials(self, tmp_path):
+        rng = np.random.default_rng(0)
+        times = {"unit": rng.choice(["a", "b", "c"], 300), "time": np.sort(rng.random(300) * 30)}
+        pd.DataFrame(times).to_csv(tmp_path / "spikes.csv", index=False)
+        pd.DataFrame({"time_s": [2, 14, 25]}).to_csv(tmp_path / "trials.csv", index=False)
+        sequences_fit(
+            tmp_path / "spikes.csv", bin_width=0.05, n_components=1, n_lags=5, max_iter=2,
+            epochs=tmp_path / "trials.csv", align=(1, 3), n_null=0, figure=(),
+            output_dir=tmp_path / "fit",
+        )  # fmt: skip
+        found = sequences_plot(tmp_path / "fit", figure="svg")
+        assert found.outputs["figure_svg"].is_file()
+
     def test_the_model_needs_no_recording(self, result, tmp_path):
         copy = tmp_path / "alone_sequences.npz"
         copy.write_bytes(result.outputs["result"].read_bytes())

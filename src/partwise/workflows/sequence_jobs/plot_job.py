@@ -155,6 +155,8 @@ def _recording(fit: SequencesFit, options: SequencesPlotOptions) -> Iterator[Pre
         raise DataError(f"the recording is no longer there: {remedy}", path=path)
     names = {spec.name for spec in specs(RecordingOptions)}
     told = {name: value for name, value in (fit.parameters or {}).items() if name in names}
+    if told.get("bin_width") is not None:
+        told.pop("rate", None)  # the rate that was used; of spike times it follows from the bins
     try:
         how = RecordingOptions(**told)
         how.check_recording()
