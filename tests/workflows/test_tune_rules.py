@@ -1,11 +1,14 @@
 """The rule by which tuning recommends a point, on made-up measurements."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from partwise.exceptions import UsageError
+from partwise.workflows.tuning.rank import Admissible
 from partwise.workflows.tuning.rules import Evidence, adjusted_score, choose, support
 from partwise.workflows.tuning.types import TuneGrid
+from partwise.workflows.tuning.words import rule_in_words
 
 
 def evidence(rows, n_replicates=4, spread=0.0, **columns):
@@ -79,6 +82,15 @@ def test_one_cluster_and_small_clusters_are_not_taken():
     small = np.array([0.0, 0.3, 0.0])
     found = evidence([(1, 1.0, np.nan), (40, 0.99, 0.4), (4, 0.9, 0.4)], share_small=small)
     assert choose(found).point == 2
+
+
+def test_the_rule_says_when_small_clusters_could_not_be_avoided():
+    rows, allowed = [(3, 0.9, 0.2), (5, 0.9, 0.2)], Admissible((5,), 1, lost=False, held_out=False)
+    for small, words in ((0.5, "No setting has at most 1%"), (0.0, "Of the settings with at most")):
+        found = evidence(rows, share_small=np.full(2, small))
+        table = pd.DataFrame({"score": [0.9, 0.9]})
+        text = rule_in_words(table, found, choose(found), allowed)
+        assert text.startswith(f"n of 5: 1 component stands out of the permuted data. {words}")
 
 
 def test_n_that_lose_structure_are_not_taken():

@@ -167,10 +167,14 @@ def _of_the_programs(scores: Scores, rank: int) -> list[str]:
     if cosine >= 0.9:
         return []
     ranks, cosines = scores.mean_cosines()
+    stable = rules.stable_rank(ranks, cosines)
+    which = (
+        "largest stable" if cosines[list(ranks).index(stable)] >= rules.STABLE else "most stable"
+    )
+    other = "" if stable == rank else f", or the {which} rank, {stable}"
     return [
         f"at rank {rank} different starts find different programs (mean matched cosine "
-        f"{cosine:.2f}): use several starts (n_init) or a consensus, or the largest stable rank, "
-        f"{rules.stable_rank(ranks, cosines)}"
+        f"{cosine:.2f}): use several starts (n_init) or a consensus{other}"
     ]
 
 

@@ -38,6 +38,10 @@ def _clusters(count: int) -> str:
     return "1 cluster" if count == 1 else f"{count} clusters"
 
 
+def _standing(count: int) -> str:
+    return "1 component stands" if count == 1 else f"{count} components stand"
+
+
 def _listed(values: tuple[int, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
@@ -47,7 +51,7 @@ def rule_in_words(
 ) -> str:
     """Say how the recommended point follows from the measurements."""
     n = _listed(allowed.n_components)
-    why = f"{allowed.needed} components stand out of the permuted data"
+    why = f"{_standing(allowed.needed)} out of the permuted data"
     if allowed.held_out:
         why += ", and no larger n predicts hidden entries clearly better"
     start = f"n of {n}: {why}. "
@@ -57,11 +61,14 @@ def rule_in_words(
             f"score is below {LEAST_SCORE:g}), so the one with the fewest clusters is named."
         )
     best = float(table["score"].iloc[choice.near].max())
+    few = f"at most {MOST_SMALL:.0%} of the cells in small clusters"
+    compared = f"Of the settings with {few}, those"
+    if not (evidence.share_small[choice.near] <= MOST_SMALL).all():
+        compared = f"No setting has {few}. Of all settings, those"
     return start + (
-        f"Of the settings with at most {MOST_SMALL:.0%} of the cells in small clusters, those "
-        f"whose score is below the best ({best:.2f}) by no more than the standard error of that "
-        "difference are equally stable; of these the most clusters, of the settings with as many "
-        f"the smallest n within {AS_GOOD:g} of the best of them, and there the best score."
+        f"{compared} whose score is below the best ({best:.2f}) by no more than the standard error "
+        "of that difference are equally stable; of these the most clusters, of the settings with "
+        f"as many the smallest n within {AS_GOOD:g} of the best of them, and there the best score."
     )
 
 
@@ -112,7 +119,7 @@ def advice_on(
         )
     if allowed.lost:
         texts.append(
-            f"{allowed.needed} components stand out of the noise, more than the largest n of the "
+            f"{_standing(allowed.needed)} out of the noise, more than the largest n of the "
             "grid: add larger n"
         )
     if not evidence.admissible[choice.point]:
@@ -126,7 +133,8 @@ def advice_on(
     if choice.structured and len(weak):
         named = _listed(tuple(int(c) for c in weak["cluster"]))
         texts.append(
-            f"cells of cluster {named} are together in fewer than {_WEAK:.0%} of the replicates"
+            f"cells of {'cluster' if len(weak) == 1 else 'clusters'} {named} are together in fewer "
+            f"than {_WEAK:.0%} of the replicates"
         )
     for name, group in (("fov_entropy", "fields of view"), ("batch_entropy", "batches")):
         if name in table and float(row[name]) < _ONE_SIDED:
