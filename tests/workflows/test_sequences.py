@@ -426,6 +426,18 @@ class TestPlot:
         assert found.outputs["figure_png"].stat().st_size > 5000
         assert {path.name for path in folder.iterdir()} == before
 
+    def test_from_another_folder(self, recording, tmp_path, monkeypatch):
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "x.npz").write_bytes(recording.read_bytes())
+        monkeypatch.chdir(tmp_path)
+        settings = {"n_components": 1, "n_lags": 5, "max_iter": 1, "n_null": 0, "figure": ()}
+        sequences_fit("data/x.npz", **settings, output_dir="fit")
+        monkeypatch.chdir(tmp_path / "fit")
+        assert sequences_plot(".", figure="svg").outputs["figure_svg"].is_file()
+        (tmp_path / "data" / "x.npz").unlink()
+        with pytest.raises(DataError, match="from beside the result: give it with --data"):
+            sequences_plot(".")
+
     def test_spike_times_in_trials(self, tmp_path):
         rng = np.random.default_rng(0)
         times = {"unit": rng.choice(["a", "b", "c"], 300), "time": np.sort(rng.random(300) * 30)}

@@ -147,12 +147,13 @@ def _recording(fit: SequencesFit, options: SequencesPlotOptions) -> Iterator[Pre
     if options.show == "reconstruction" and options.side is None:
         yield None
         return
-    path = fit.input if options.data is None else Path(options.data)
+    path = _place_of_input(fit) if options.data is None else Path(options.data)
     remedy = "give it with --data, or draw the model alone with --show reconstruction"
     if path is None:
         raise UsageError(f"there is no run.json to say where the recording is: {remedy}")
     if not path.exists():
-        raise DataError(f"the recording is no longer there: {remedy}", path=path)
+        where = "there" if path.is_absolute() else "there, seen from here or from beside the result"
+        raise DataError(f"the recording is not {where}: {remedy}", path=path)
     names = {spec.name for spec in specs(RecordingOptions)}
     told = {name: value for name, value in (fit.parameters or {}).items() if name in names}
     if told.get("bin_width") is not None:
@@ -170,6 +171,17 @@ def _recording(fit: SequencesFit, options: SequencesPlotOptions) -> Iterator[Pre
                 path=path,
             )
         yield recording
+
+
+def _place_of_input(fit: SequencesFit) -> Path | None:
+    """Return where the recording of a fit is: as it was given, or so beside the folder of the fit.
+
+    A relative path was seen from where the fit was started, which most often is there.
+    """
+    if fit.input is None or fit.path is None or fit.input.is_absolute() or fit.input.exists():
+        return fit.input
+    beside = fit.path.resolve().parent.parent / fit.input
+    return beside if beside.exists() else fit.input
 
 
 def _draw(
