@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["loss", "top_genes", "usage"]
 
+#: Panels of a figure.
+_MOST = 40
+
 
 def usage(
     adata: AnnData,
@@ -33,7 +36,7 @@ def usage(
     basis
         Name of the embedding in obsm, with or without "X_"; its first two columns are drawn.
     programs
-        Numbers of the programs, from 1; None means all.
+        Numbers of the programs, from 1, at most 40; None means all, of more than 40 the first.
     key
         Key of the factorization.
 
@@ -98,7 +101,7 @@ def top_genes(
     Returns
     -------
     matplotlib.figure.Figure
-        One panel of bars per program.
+        One panel of bars per program, of more than 40 the first.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def loss(adata: AnnData, *, key: str = _slots.NMF_KEY) -> Figure:
 
 def _chosen(programs: Sequence[int] | None, k: int) -> list[int]:
     if programs is None:
-        return list(range(1, k + 1))
+        return list(range(1, min(k, _MOST) + 1))
     whole = isinstance(programs, Iterable) and all(
         isinstance(number, int | np.integer) and 1 <= number <= k for number in programs
     )
@@ -180,4 +183,6 @@ def _chosen(programs: Sequence[int] | None, k: int) -> list[int]:
             f"programs are numbered from 1 to {k}: a list of such numbers is needed, not "
             f"{programs!r}"
         )
+    if len(programs) > _MOST:
+        raise UsageError(f"at most {_MOST} programs fit into one figure, not {len(programs)}")
     return [int(number) for number in programs]

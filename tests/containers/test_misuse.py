@@ -164,3 +164,16 @@ def test_where_nothing_can_be_saved(fitted, tmp_path):
         pw.save(model, tmp_path)
     with pytest.raises(DataError, match="this is a folder"):
         pw.load(tmp_path)
+
+
+def test_more_programs_than_panels():
+    rng = np.random.default_rng(0)
+    adata = anndata.AnnData(np.zeros((9, 45), np.float32))
+    adata.obsm["X_nmf"] = rng.random((9, 41))
+    adata.varm["NMF_loadings"] = rng.random((45, 41))
+    assert len(pw.pl.usage(adata, basis="nmf").axes) == 40
+    with pytest.raises(UsageError, match="at most 40 programs fit"):
+        pw.pl.usage(adata, basis="nmf", programs=range(1, 42))
+    axes = pw.pl.usage(adata, basis="nmf", programs=[3]).axes[0]
+    top = np.quantile(adata.obsm["X_nmf"][:, 2], 0.99)
+    assert axes.get_title(loc="right") == f"0 to {top:.3g}"

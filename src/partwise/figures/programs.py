@@ -243,8 +243,8 @@ def usage_maps(points: pd.DataFrame, usage: pd.DataFrame) -> Figure:
     Returns
     -------
     Figure
-        One axes per program, up to 40 of them, each with its own scale, which ends at the 99th
-        percentile of the usage; cells with more usage lie on top.
+        One axes per program, up to 40 of them, each with its own scale from dark to bright: its
+        ends stand above it, 0 and the 99th percentile of the usage. Cells with more lie on top.
 
     Examples
     --------
@@ -264,8 +264,9 @@ def usage_maps(points: pd.DataFrame, usage: pd.DataFrame) -> Figure:
     size = float(np.clip(2500.0 / len(xy), 0.6, 14.0))
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
-        _map(axes, xy, usage[name].to_numpy(dtype=float), size)
+        top = _map(axes, xy, usage[name].to_numpy(dtype=float), size)
         axes.set_title(program_name(name), fontsize=9)
+        axes.set_title(f"0 to {top:.3g}", loc="right", fontsize=7, fontweight="normal")
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     figure.supxlabel(str(points.columns[0]), fontsize=8.5)
@@ -273,7 +274,10 @@ def usage_maps(points: pd.DataFrame, usage: pd.DataFrame) -> Figure:
     return figure
 
 
-def _map(axes: Axes, xy: npt.NDArray[np.float64], value: npt.NDArray[np.float64], s: float) -> None:
+def _map(
+    axes: Axes, xy: npt.NDArray[np.float64], value: npt.NDArray[np.float64], s: float
+) -> float:
+    """Draw one program; return the usage at which its scale ends."""
     finite = np.isfinite(value)
     used = value[finite & (value > 0)]
     top = float(np.quantile(used, _TOP_QUANTILE)) if used.size else 1.0
@@ -295,6 +299,7 @@ def _map(axes: Axes, xy: npt.NDArray[np.float64], value: npt.NDArray[np.float64]
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
+    return top or 1.0
 
 
 def _above(axes: Axes, x: float, y: float, text: str) -> None:

@@ -62,7 +62,8 @@ def nmf(
     **settings
         Further parameters of `NMF` (or of `MiniBatchNMF` where solver="minibatch"), and those of
         its `fit`: `size_factors` (an array, or a column of obs), `mask`, `weights`
-        (n x variables).
+        (n x variables). `fixed_programs` are matched with the variables by name if they are a data
+        frame, else they stand in the order of the variables.
 
     Returns
     -------
@@ -193,8 +194,7 @@ def select_rank(
     copy
         Return a copy in place of writing to `adata`.
     **settings
-        Further parameters of `partwise.factorize.select_rank`, which is given all of them:
-        `select_rank`.
+        Further parameters of `partwise.select_rank`, such as methods and n_replicates.
 
     Returns
     -------

@@ -151,7 +151,8 @@ def _programs(found: Findings) -> Section:
             ReportFigure(
                 figures.leading_features(leading),
                 "Leading features",
-                "Weights relative to the largest of the program.",
+                "Weights relative to the largest of the program."
+                + (" The first 40 programs." if len(names) > 40 else ""),
                 f"Bars of the leading features of each program. The first of each: {main}.",
                 ReportTable(found.top.set_index("program"), "The leading features"),
             ),

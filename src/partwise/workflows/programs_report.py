@@ -195,7 +195,8 @@ def _programs(found: Findings) -> Section:
             ReportFigure(
                 figures.leading_features(leading),
                 "Genes of highest score",
-                "z-scores by least squares, relative to the highest of the program.",
+                "z-scores by least squares, relative to the highest of the program."
+                + (" The first 40 programs." if found.n_programs > 40 else ""),
                 f"Bars of the leading genes of each program. The first of each: {first}.",
                 ReportTable(_leaders(found, _LISTED), f"The {_LISTED} genes of highest score"),
             )
