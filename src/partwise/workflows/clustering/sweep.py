@@ -30,6 +30,7 @@ from partwise.workflows.clustering.resume import keep_fit
 from partwise.workflows.clustering.settings import Setting, resolve_settings
 from partwise.workflows.clustering.small import settle_small
 from partwise.workflows.clustering.stages import fit_table, space_of
+from partwise.workflows.tuning.text import counted
 
 if TYPE_CHECKING:
     from partwise.io import Table
@@ -122,10 +123,13 @@ class Sweep:
     @property
     def line(self) -> str:
         """The comparison in one line."""
-        counts = self.table["n_clusters"]
+        least, most = self.table["n_clusters"].min(), self.table["n_clusters"].max()
+        found = (
+            f"{least} to {most} clusters" if least < most else f"each {counted(most, 'cluster')}"
+        )
         return (
-            f"{len(self.runs)} settings, {counts.min()} to {counts.max()} clusters; the lines "
-            f"above are about the first, {self.runs[0].setting.name}"
+            f"{len(self.runs)} settings, {found}; the lines above are about the first, "
+            f"{self.runs[0].setting.name}"
         )
 
 
