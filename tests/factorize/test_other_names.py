@@ -11,7 +11,7 @@ import sklearn.decomposition
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from partwise import NMF, ConsensusNMF, MiniBatchNMF
+from partwise import NMF, ConsensusNMF, MiniBatchNMF, select_rank
 from partwise.exceptions import DataError, UsageError
 
 EACH = pytest.mark.parametrize("estimator", [NMF, MiniBatchNMF, ConsensusNMF])
@@ -151,6 +151,11 @@ class TestKinds:
 def test_what_is_no_number_is_named(wrap, text):
     with pytest.raises(DataError, match=text):
         NMF(2, random_state=0).fit(wrap(good()))
+
+
+def test_one_rank_is_not_several():
+    with pytest.raises(UsageError, match="several whole numbers, not 5"):
+        select_rank(good(), 5)
 
 
 def test_inverse_transform_takes_sparse_usage():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -243,6 +243,8 @@ def _checked_ranks(
         return rules.coarse_grid(max(1, min(most, least - 1)))
     if max_rank is not None:
         raise UsageError("max_rank belongs to ranks='auto'; the ranks are given here")
+    if not isinstance(ranks, Iterable):
+        raise UsageError(f"ranks must be 'auto' or several whole numbers, not {ranks!r}")
     found = sorted({check_count(k, "each rank") for k in ranks})
     if not found:
         raise UsageError("ranks must name at least one rank")

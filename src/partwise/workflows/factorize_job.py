@@ -116,9 +116,11 @@ class FactorizeResult:
     def lines(self) -> list[str]:
         """Return the result as lines for people."""
         fit = self.factorization
+        k = fit.programs.shape[0]
         return [
-            f"{self.n_rows:,} rows x {len(self.features):,} features, {fit.programs.shape[0]} "
-            f"programs: {Quality.of_fit(fit, self.options.loss).text}; {fit.status.advice}",
+            f"{self.n_rows:,} rows x {len(self.features):,} features, {k} "
+            f"program{'s' if k > 1 else ''}: {Quality.of_fit(fit, self.options.loss).text}; "
+            f"{fit.status.advice}",
             f"{self.seconds['total']:.1f} s, {peak_memory_bytes() / 1e9:.2f} GB at most",
             f"model: {self.outputs['model']}",
             f"report: {self.outputs['report']}",

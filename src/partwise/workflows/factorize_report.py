@@ -67,7 +67,7 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
     return Report(
         title=f"Programs: {found.table.name}",
         subtitle=f"{format_count(n)} rows x {format_count(len(found.prepared.features))} features, "
-        f"{k} programs",
+        f"{k} program{'s' if k > 1 else ''}",
         headlines=_headlines(found),
         warnings=found.warnings,
         summary=_summary(found),

@@ -181,7 +181,7 @@ def advice(
     texts = []
     n, p = table.shape[0], len(prepared.features)
     if options.n_components > min(n, p):
-        few = "features" if p <= n else "rows"
+        few = ("features" if p <= n else "rows")[: None if min(n, p) > 1 else -1]
         texts.append(
             f"n_components (-k {options.n_components}) exceeds the {min(n, p)} {few}: that many "
             "programs reproduce the table exactly and more are not determined by it; take fewer"

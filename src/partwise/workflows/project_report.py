@@ -65,7 +65,8 @@ def build_report(found: Findings, outputs: dict[str, str], command: str) -> Repo
     k = found.usage.shape[1]
     return Report(
         title=f"Usage of known programs: {found.table.name}",
-        subtitle=f"{format_count(n)} rows x {format_count(p)} features on {k} programs",
+        subtitle=f"{format_count(n)} rows x {format_count(p)} features on {k} "
+        f"program{'s' if k > 1 else ''}",
         headlines=_headlines(found),
         warnings=found.warnings,
         summary=_summary(found),
