@@ -342,6 +342,31 @@ class TestBadInput:
         assert match_motifs(made.simulated.motifs, found.fit.motifs).scores.min() > 0.9
         assert "40 missing values were left out" in found.outputs["report"].read_text()
 
+    @pytest.mark.parametrize(
+        ("gone", "text"),
+        [
+            (slice(200, None), "held out, from frame 225 on, are missing"),
+            (slice(None, 230), "fitted, up to frame 225, are missing"),
+        ],
+    )
+    def test_nothing_left_of_a_part(self, gone, text, tmp_path):
+        X = np.random.default_rng(0).random((4, 300))
+        X[:, gone] = np.nan
+        np.save(tmp_path / "x.npy", X)
+        with pytest.raises(DataError, match=text):
+            sequences_fit(tmp_path / "x.npy", n_lags=5, missing="hide", output_dir=tmp_path / "out")
+
+    def test_units_that_are_missing(self, tmp_path):
+        X = np.random.default_rng(0).random((4, 300))
+        X[1], X[2] = np.nan, 0.0
+        np.save(tmp_path / "x.npy", X)
+        found = sequences_fit(
+            tmp_path / "x.npy", n_components=1, n_lags=5, missing="hide", max_iter=2, n_null=0,
+            figure=(), output_dir=tmp_path / "out",
+        )  # fmt: skip
+        assert "1 unit is silent throughout, so in no motif: unit_3" in found.warnings
+        assert "1 unit is missing throughout, so in no motif: unit_2" in found.warnings
+
     def test_missing_values_are_hidden_from_the_test(self, made, tmp_path):
         X = made.simulated.X.toarray().astype(float) + 0.2
         X[:, 2500:2560] = np.nan

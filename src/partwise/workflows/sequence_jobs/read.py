@@ -194,7 +194,11 @@ def read_recording(path: str | os.PathLike[str], options: RecordingOptions) -> P
         side=dict(found.side),
         variable=found.variable,
         notes=(*(note for note in found.notes if note not in warned), *_used(found)),
-        warnings=(*warned, *_silent(found.data, units), *_floor(found.data, found.hidden)),
+        warnings=(
+            *warned,
+            *_silent(found.data, found.hidden, units),
+            *_floor(found.data, found.hidden),
+        ),
         release=found.close,
     )
 
@@ -227,19 +231,29 @@ def _used(found: Recording) -> list[str]:
     return [f"{epochs}: {used:,} of {n_frames:,} frames{time} are used"]
 
 
-def _silent(X: Any, units: tuple[str, ...]) -> list[str]:
-    """Tell of units that are zero throughout; of recordings in memory."""
+def _silent(X: Any, hidden: Any, units: tuple[str, ...]) -> list[str]:
+    """Tell of units that are zero, or missing, throughout; of recordings in memory."""
     if hasattr(X, "frames"):
         return []
     largest = X.max(axis=1)
     largest = largest.toarray() if sp.issparse(largest) else largest
-    silent = np.flatnonzero(np.asarray(largest).ravel() == 0)
-    if not len(silent):
+    silent = np.asarray(largest).ravel() == 0
+    gone = np.zeros(len(units), bool)
+    if hidden is not None:
+        gone = np.asarray(hidden.sum(axis=1)).ravel() == X.shape[1]
+    return [
+        *_throughout(units, np.flatnonzero(silent & ~gone), "silent"),
+        *_throughout(units, np.flatnonzero(gone), "missing"),
+    ]
+
+
+def _throughout(units: tuple[str, ...], which: npt.NDArray[np.intp], what: str) -> list[str]:
+    if not len(which):
         return []
-    first = ", ".join(units[i] for i in silent[:5])
-    more = f" and {len(silent) - 5:,} more" if len(silent) > 5 else ""
-    are = "unit is" if len(silent) == 1 else "units are"
-    return [f"{len(silent):,} {are} silent throughout, so in no motif: {first}{more}"]
+    first = ", ".join(units[i] for i in which[:5])
+    more = f" and {len(which) - 5:,} more" if len(which) > 5 else ""
+    are = "unit is" if len(which) == 1 else "units are"
+    return [f"{len(which):,} {are} {what} throughout, so in no motif: {first}{more}"]
 
 
 def _floor(X: Any, hidden: Any) -> list[str]:
@@ -291,7 +305,9 @@ def split_recording(recording: Prepared, test_fraction: float, n_lags: int) -> S
             "--n-lags or --length; if the rows of the file are frames, --layout time-by-units"
         )
     if not test_fraction:
-        return Split(n_frames, Part(recording.X, recording.mask, recording.epochs), None)
+        whole = Part(recording.X, recording.mask, recording.epochs)
+        _check_observed(whole, "recording")
+        return Split(n_frames, whole, None)
     try:
         found = split_time(
             recording.X,
@@ -306,11 +322,24 @@ def split_recording(recording: Prepared, test_fraction: float, n_lags: int) -> S
         raise DataError(
             f"{error} (--test-fraction {test_fraction:g}; 0 holds nothing out{layout})"
         ) from None
-    return Split(
-        cut=found.frame,
-        train=Part(found.train, found.train_mask, found.train_epochs),
-        test=Part(found.test, found.test_mask, found.test_epochs),
-    )
+    train = Part(found.train, found.train_mask, found.train_epochs)
+    test = Part(found.test, found.test_mask, found.test_epochs)
+    _check_observed(train, f"first part, which is fitted, up to frame {found.frame:,},")
+    _check_observed(test, f"last part, which is held out, from frame {found.frame:,} on,")
+    return Split(cut=found.frame, train=train, test=test)
+
+
+def _check_observed(part: Part, name: str) -> None:
+    """Refuse a part of which all is missing."""
+    if part.mask is None:
+        return
+    spans = part.epochs or ((0, part.n_frames),)
+    size = int(part.X.shape[0]) * sum(stop - start for start, stop in spans)
+    if sum(part.mask[:, start:stop].nnz for start, stop in spans) == size:
+        raise DataError(
+            f"all values of the {name} are missing: leave such frames out with --epochs, or give "
+            "another --test-fraction (0 holds nothing out)"
+        )
 
 
 def side_of(recording: Prepared, name: str | None) -> dict[str, tuple[npt.NDArray[Any], float]]:
