@@ -8,8 +8,8 @@ import pytest
 import scipy.sparse as sp
 
 from partwise.datasets import simulate_sequences
-from partwise.exceptions import UsageError
-from partwise.sequences import sequenciness
+from partwise.exceptions import DataError, UsageError
+from partwise.sequences import SeqNMF, sequenciness
 from partwise.sequences.sequence_score import _shuffled, sequenciness_of
 
 SETTINGS = {"max_iter": 20, "n_threads": 1}
@@ -87,6 +87,34 @@ def test_all_shuffles_of_a_sparse_unit_are_equally_likely():
         seen[key] = seen.get(key, 0) + 1
     assert len(seen) == 6
     assert min(seen.values()) > 140
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_matrix])
+def test_hidden_entries(sequential, form):
+    X = np.asarray(sequential.toarray() if sp.issparse(sequential) else sequential, np.float64)
+    mask = np.zeros(X.shape, bool)
+    mask[:, 30:50] = mask[:, -60:-50] = True
+    mask[2, ::7] = True
+    fits = {"n_runs": 1, "n_shuffles": 1, "settings": {"max_iter": 5}}
+    whole = sequenciness(form(np.where(mask, 0.0, X)), 1, 10, mask=mask, **fits)
+    changed = sequenciness(form(np.where(mask, -5.0, X)), 1, 10, mask=mask, **fits)
+    pd.testing.assert_frame_equal(changed.table, whole.table, check_exact=True)
+    gaps = np.where(mask, np.nan, X)
+    hide = {**fits, "settings": {"max_iter": 5, "missing": "hide"}}
+    pd.testing.assert_frame_equal(sequenciness(form(gaps), 1, 10, **hide).table, whole.table)
+    if form is np.asarray:
+        masked = sequenciness(np.ma.masked_invalid(gaps), 1, 10, **fits)
+        pd.testing.assert_frame_equal(masked.table, whole.table)
+    first = whole.table.iloc[0]
+    cut = 3 * X.shape[1] // 4
+    rng = np.random.default_rng([int(np.random.default_rng(0).integers(2**62)), 0, 0, 0, 0])
+    model = SeqNMF(1, 10, lambda_=0.0, max_iter=5, random_state=rng)
+    model.fit(X[:, :cut], mask=mask[:, :cut])
+    assert first["power"] == pytest.approx(model.power_, rel=1e-9)
+    held = model.score(X[:, cut:], mask=mask[:, cut:])
+    assert first["power_held_out"] == pytest.approx(held, rel=1e-9)
+    with pytest.raises(DataError, match="unit 3 is NaN"):
+        sequenciness(form(gaps), 1, 10, mask=mask & (np.arange(len(X)) != 2)[:, None], **fits)
 
 
 def test_nothing_beyond_noise():

@@ -19,7 +19,7 @@ from partwise.sequences._stream import Streamed, chunks, scan
 from partwise.sequences._timeline import Timeline, check_epochs
 from partwise.sequences.sources import FrameSource
 
-__all__ = ["Prepared", "as_recording", "observed", "prepare", "unmasked"]
+__all__ = ["Prepared", "as_recording", "check_values", "observed", "prepare", "unmasked", "without"]
 
 Array = npt.NDArray[Any]
 
@@ -159,7 +159,7 @@ def _hidden(mask: Any, shape: tuple[int, int]) -> sp.csr_matrix | None:
     return found
 
 
-def _check_values(
+def check_values(
     x: Any, hidden: sp.csr_matrix | None, missing: str, first: int = 0
 ) -> sp.csr_matrix | None:
     """Refuse values that cannot be used and are not hidden; return all hidden entries.
@@ -213,7 +213,7 @@ def _outside(places: sp.csr_matrix, hidden: sp.csr_matrix | None) -> tuple[int, 
     return int(table.row[first]), int(table.col[first])
 
 
-def _without(x: Any, hidden: sp.csr_matrix | None) -> Any:
+def without(x: Any, hidden: sp.csr_matrix | None) -> Any:
     """Return data with zeros at the hidden entries."""
     if hidden is None or not hidden.nnz:
         return x
@@ -277,11 +277,11 @@ def prepare(
     hidden = _hidden(mask, x.shape)
     if isinstance(x, FrameSource):
         hidden, largest = scan(
-            x, timeline, hidden, lambda part, here, first: _check_values(part, here, missing, first)
+            x, timeline, hidden, lambda part, here, first: check_values(part, here, missing, first)
         )
     else:
-        hidden = _check_values(x, hidden, missing)
-        x = _without(x, hidden)
+        hidden = check_values(x, hidden, missing)
+        x = without(x, hidden)
         largest = _largest(x, timeline) if exponent is None else 0.0
     if exponent is None:
         exponent = 0 if largest == 0 else -math.frexp(largest)[1]

@@ -13,8 +13,8 @@ import scipy.sparse as sp
 
 from partwise.exceptions import UsageError
 from partwise.factorize._checks import check_count
-from partwise.sequences._inputs import as_recording
-from partwise.sequences._sweep import Fits, Row, RowLog, halves, run_units
+from partwise.sequences._inputs import check_values, without
+from partwise.sequences._sweep import Fits, Row, RowLog, run_units
 from partwise.sequences._timeline import check_epochs
 from partwise.sequences.sources import FrameSource
 
@@ -68,6 +68,7 @@ def sequenciness(
     n_shuffles: int = 15,
     X_test: Any = None,
     epochs: Any = None,
+    mask: Any = None,
     settings: Mapping[str, Any] | None = None,
     random_state: Any = 0,
     rows: RowLog | None = None,
@@ -82,7 +83,7 @@ def sequenciness(
 
     Parameters
     ----------
-    X : ndarray or sparse matrix, N x T
+    X : ndarray, masked array or sparse matrix, N x T
         The recording. Its last quarter is left out, for the held-out powers, unless there is
         X_test.
     n_components, n_lags : int
@@ -91,10 +92,14 @@ def sequenciness(
         Starts of which the best counts.
     n_shuffles : int
         Shuffles of each kind.
-    X_test : ndarray or sparse matrix, N x T', optional
+    X_test : ndarray, masked array or sparse matrix, N x T', optional
         Held-out data; then all of X is fitted.
     epochs : sequence of (start, stop), optional
         Frames of X to use.
+    mask : bool array or sparse matrix, N x T, optional
+        Entries of X to hide, as in `SeqNMF.fit`. What a masked array masks is hidden, too, and NaN
+        with settings={"missing": "hide"}. Powers are those of the others; shuffles move hidden
+        entries with their frames.
     settings : mapping, optional
         Other parameters of the fits; lambda_ is 0 unless it is given. `n_threads` is the number of
         fits side by side, or the threads of each if the recording is large; the numbers do not
@@ -135,12 +140,15 @@ def sequenciness(
     if isinstance(X, FrameSource) or isinstance(X_test, FrameSource):
         raise UsageError("shuffling needs the recording in memory: load it, or a part of it")
     fits = Fits({"lambda_": 0.0, **(settings or {})}, ("n_components", "n_lags"), random_state)
-    parts = halves(as_recording(X), X_test, n_lags, epochs)
+    parts = fits.halves(X, X_test, n_lags, epochs, mask=mask)
+    train, test = _with_gaps(parts.train, parts.train_mask), _with_gaps(parts.test, parts.test_mask)
+    if parts.train_mask is not None or parts.test_mask is not None:
+        fits.settings["missing"] = "hide"
 
     def fit(kind: str, shuffle: int, run: int) -> list[Row]:
         pair = []
         for place, (data, spans) in enumerate(
-            ((parts.train, parts.train_epochs), (parts.test, parts.test_epochs))
+            ((train, parts.train_epochs), (test, parts.test_epochs))
         ):
             rng = fits.rng(1, _KINDS.index(kind), shuffle, place)
             pair.append(_shuffled(data, kind, check_epochs(spans, data.shape[1]), n_lags, rng))
@@ -212,6 +220,20 @@ def sequenciness_of(rows: Iterable[Row]) -> Sequenciness:
 
 def _score(power: float, noise: float, synchrony: float) -> float:
     return float((power - synchrony) / (power - noise)) if power > noise else 0.0
+
+
+def _with_gaps(X: Any, hidden: Any) -> Any:
+    """Return data, checked, with NaN at hidden entries, so that shuffles take these along."""
+    check_values(X, hidden, "raise")
+    if hidden is None:
+        return X
+    clean = without(X, hidden)
+    if not sp.issparse(clean):
+        clean[hidden.nonzero()] = np.nan
+        return clean
+    gaps = hidden.astype(clean.dtype)
+    gaps.data[:] = np.nan
+    return (clean + gaps).tocsr()
 
 
 def _shuffled(X: Any, kind: str, spans: Spans, n_lags: int, rng: np.random.Generator) -> Any:
