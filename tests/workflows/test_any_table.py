@@ -106,3 +106,26 @@ def test_jobs_take_them(tmp_path):
     (table * 0).to_csv(tmp_path / "zeros.csv")
     with pytest.raises(DataError, match="all values are zero"):
         factorize(tmp_path / "zeros.csv", n_components=2, output_dir=tmp_path / "out")
+
+
+def test_cells_of_an_anndata_keep_their_names(tmp_path):
+    import anndata
+
+    adata = anndata.AnnData(frame().to_numpy("float32"), obs=pd.DataFrame(index=SAMPLES))
+    adata.obs["batch"] = ["a", "a", "b", "b", "b", "a"]
+    adata.write_h5ad(tmp_path / "t.h5ad")
+    found = open_any(tmp_path / "t.h5ad", id_columns=["batch"])
+    assert found.ids.columns.tolist() == ["cell", "batch"]
+    assert found.ids["cell"].tolist() == SAMPLES
+    assert not any("have the identifiers" in note for note in found.notes)
+
+
+def test_files_of_an_earlier_run_are_told(tmp_path):
+    frame(30, 6).to_csv(tmp_path / "t.csv")
+    options = {"n_components": 2, "output_dir": tmp_path / "out"}
+    first = factorize(tmp_path / "t.csv", formats=("parquet",), **options)
+    assert not any("earlier run" in text for text in first.warnings)
+    again = factorize(tmp_path / "t.csv", **options)
+    told = next(text for text in again.warnings if "earlier run" in text)
+    assert told.endswith("this one: t_usage.parquet, t_programs.parquet")
+    assert "earlier run" in again.outputs["report"].read_text("utf-8")

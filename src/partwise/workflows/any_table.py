@@ -41,6 +41,7 @@ def open_any(
         Names of the columns that identify and describe rows. None: those of cells (`fov`, `label`,
         `cell_meta_cluster`) where a text or Parquet file has any of them; else the columns that
         hold texts, and the first if it has no name or counts the rows; else rows are numbered.
+        The names of the observations of an AnnData come before those asked for.
     features
         Glob patterns of the columns to read.
     **settings
@@ -65,13 +66,37 @@ def open_any(
         return open_folder(folder, matrix, id_columns, features, settings)
     found = None if id_columns else _identifiers(folder, features)
     if found is None:
-        return open_table(path, id_columns=id_columns, features=features, **settings)
+        table = open_table(path, id_columns=id_columns, features=features, **settings)
+        return _with_cells(table) if id_columns and table.kind in ("h5ad", "zarr") else table
     table = open_table(path, id_columns=found, features=features, **settings)
     return dataclasses.replace(
         table,
         ids=table.ids.rename(columns=lambda name: _NAME if _UNNAMED.fullmatch(name) else name),
         notes=(_note(found, len(table.features)), *table.notes),
     )
+
+
+def _with_cells(table: Table) -> Table:
+    """Return a table of an AnnData with the names of its cells before the columns asked for."""
+    if "cell" in table.ids:
+        return table
+    import h5py
+    import pandas as pd
+    from anndata.io import read_elem
+
+    if table.kind == "h5ad":
+        with h5py.File(table.path, "r") as file:
+            names = read_elem(file["obs"][file["obs"].attrs["_index"]])
+    else:
+        import zarr
+
+        obs: Any = zarr.open_group(str(table.path), mode="r")["obs"]
+        names = read_elem(obs[obs.attrs["_index"]])
+    ids = table.ids.copy()
+    ids.insert(0, "cell", pd.array([str(name) for name in names], dtype="string[pyarrow]"))
+    # the columns asked for describe cells, and need not tell them apart
+    notes = tuple(note for note in table.notes if "have the identifiers" not in note)
+    return dataclasses.replace(table, ids=ids, notes=notes)
 
 
 def _note(found: Sequence[str], n_features: int) -> str:

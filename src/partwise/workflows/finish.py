@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ def finish(
         "report": ("report.html", "this report"),
         "run": ("run.json", "versions, options, seed, hashes, times, warnings"),
     }
+    warn_of(clock, _left(folder.folder, {name for name, _ in files.values()}))
     for name, _ in written.values():
         record.add_output(folder.path(name))
     with clock.stage("report"):
@@ -65,6 +67,19 @@ def finish(
         write_json(folder.path("run.json"), data)
         folder.publish()
     return {kind: folder.folder / name for kind, (name, _) in files.items()}
+
+
+def _left(folder: Path, names: set[str]) -> list[str]:
+    """Say which files of an earlier run stay in the folder, beside a new report."""
+    try:
+        entries = json.loads((folder / "run.json").read_text(encoding="utf-8"))["outputs"]
+        earlier = [str(entry["path"]) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    left = [name for name in earlier if name not in names and (folder / name).is_file()]
+    if not left:
+        return []
+    return [f"the folder still holds files of an earlier run, not of this one: {', '.join(left)}"]
 
 
 def warn_of(clock: Clock, texts: Iterable[str]) -> None:

@@ -64,36 +64,12 @@ def open_counts(
     UsageError
         If the options do not go with a folder.
     """
-    table = open_any(path, id_columns=id_columns, features=features, **settings)
-    return _with_cells(table) if id_columns and table.kind in ("h5ad", "zarr") else table
+    return open_any(path, id_columns=id_columns, features=features, **settings)
 
 
 def matrix_in(folder: Path) -> Path | None:
     """Return the matrix of a folder of Matrix Market files; None if it is none."""
     return _first(folder, _MATRICES) if folder.is_dir() else None
-
-
-def _with_cells(table: Table) -> Table:
-    """Return a table of an AnnData with the names of its cells before the columns asked for."""
-    if "cell" in table.ids:
-        return table
-    import h5py
-    import pandas as pd
-    from anndata.io import read_elem
-
-    if table.kind == "h5ad":
-        with h5py.File(table.path, "r") as file:
-            names = read_elem(file["obs"][file["obs"].attrs["_index"]])
-    else:
-        import zarr
-
-        obs: Any = zarr.open_group(str(table.path), mode="r")["obs"]
-        names = read_elem(obs[obs.attrs["_index"]])
-    ids = table.ids.copy()
-    ids.insert(0, "cell", pd.array([str(name) for name in names], dtype="string[pyarrow]"))
-    # the columns asked for describe cells, and need not tell them apart
-    notes = tuple(note for note in table.notes if "have the identifiers" not in note)
-    return dataclasses.replace(table, ids=ids, notes=notes)
 
 
 def open_folder(
