@@ -96,8 +96,8 @@ def _check_weights(weights: Any, shape: tuple[int, ...]) -> Array:
         given = np.broadcast_to(given, shape)
     if given.ndim == 1 and len(given) in shape:
         raise UsageError(
-            f"weights must have the shape of the data, {shape}; one weight per row is an array of "
-            f"shape ({shape[0]}, 1), one per column of (1, {shape[-1]})"
+            f"weights must have the shape of the data, {shape}, not {given.shape}: one weight per "
+            f"row is an array of shape ({shape[0]}, 1), one per column of (1, {shape[-1]})"
         )
     _check_shape(given.shape, shape, "weights")
     if not (np.isfinite(given).all() and (given >= 0).all()):
