@@ -5,6 +5,7 @@ distinct rows, k = 15, weight one, nodes in Morton order. Each run is a process 
 seed; all programs take their turn with each seed, in rotating order. Measured are the seconds of
 the program's own graph from our arrays, those of its Leiden, and the peak memory of the process.
 Quality is modularity of the labels by one function, ours. Results are written after each seed.
+Programs that `--programs` leaves out keep what the results have of them, with its date.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import data
-from common import RESULTS, machine, python_of, write_json
+from common import RESULTS, machine, python_of, read_json, write_json
 from measures import HERE
 
 N_NEIGHBORS, N_COMPONENTS, SEED = 15, 6, 42
@@ -96,6 +97,14 @@ def summary(runs: dict[str, list[dict]]) -> dict:
     return told
 
 
+def kept(before: dict, table: str, resolution: float, names: list[str]) -> dict[str, list[dict]]:
+    """Return what earlier results have of programs on a table."""
+    for case in before.get("cases", []):
+        if (case["data"], case["resolution"]) == (table, resolution):
+            return {name: case["runs"][name] for name in names if case["runs"].get(name)}
+    return {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="*", default=["table200k", "table1200k"])
@@ -111,6 +120,11 @@ def main() -> None:
     from partwise.graph import Graph, partition_quality
 
     graphs = {table: graph_of(table) for table in args.tables}
+    out = RESULTS / f"{args.out}.json"
+    before = read_json(out, {})
+    others = [name for name in PROGRAMS if name not in args.programs]
+    dates = before.get("kept", {})
+    earlier = before.get("machine", {}).get("date")
     result: dict = {
         "what": "Leiden alone, on the graph that partwise cluster makes; modularity",
         "settings": {
@@ -119,6 +133,7 @@ def main() -> None:
             "partwise": partwise.__version__,
         },
         "machine": machine(),
+        "kept": {name: dates.get(name, earlier) for name in others if earlier},
         "cases": [],
     }
     for table, path in graphs.items():
@@ -127,6 +142,7 @@ def main() -> None:
         for resolution in RESOLUTIONS:
             case = {"data": table, "nodes": graph.n_nodes, "edges": graph.n_edges}
             runs: dict[str, list[dict]] = {name: [] for name in args.programs}
+            runs |= kept(before, table, resolution, others)
             case |= {"resolution": resolution, "summary": {}, "runs": runs}
             result["cases"].append(case)
             for seed in range(args.seeds):
@@ -139,7 +155,7 @@ def main() -> None:
                     print(table, resolution, seed, name, json.dumps(measured), flush=True)
                     runs[name].append({"seed": seed, **measured})
                 case["summary"] = summary(runs)
-                write_json(RESULTS / f"{args.out}.json", result)
+                write_json(out, result)
 
 
 if __name__ == "__main__":

@@ -296,7 +296,10 @@ def leiden(result: dict) -> list[str]:
         ]
         head = ["", "graph", "Leiden, wall", "peak memory", "modularity", "clusters"]
         text += rows(head, lines)
-    return [*text, machine_line(result), "", "Again: `python benchmarks/leiden.py`", ""]
+    kept = result.get("kept", {})
+    told = [f"{name} was measured on {date}, not in turn." for name, date in kept.items()]
+    lines = [machine_line(result), *told, "", "Again: `python benchmarks/leiden.py`", ""]
+    return [*text, *lines]
 
 
 def scale(result: dict) -> list[str]:

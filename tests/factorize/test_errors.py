@@ -188,10 +188,15 @@ class TestKinds:
         ({"n_components": 0}, "n_components must be a whole number from 1 up, not 0"),
         ({"n_components": 2.0}, "n_components must be a whole number from 1 up, not 2.0"),
         ({"n_components": True}, "n_components must be a whole number from 1 up, not True"),
-        ({"n_components": "auto"}, "n_components must be a whole number from 1 up, not 'auto'"),
+        (
+            {"n_components": "auto"},
+            "n_components must be a whole number from 1 up, not 'auto': None takes 10, and "
+            "partwise.select_rank finds how many there are",
+        ),
         (
             {"solver": "mu"},
-            "solver must be one of ('auto', 'hals', 'bpp') for loss='frobenius', not 'mu'",
+            "solver must be one of ('auto', 'hals', 'bpp') for loss='frobenius', not 'mu': 'auto' "
+            "has a solver for each loss, and needs fewer passes than updates by multiplication",
         ),
         (
             {"init": "svd"},
