@@ -10,9 +10,15 @@ from partwise.exceptions import DataError
 from partwise.io.opening import stem_of
 from partwise.io.peek import peek
 from partwise.io.size import size_of
-from partwise.utils.threads import resolve_threads
 from partwise.workflows.options import command_line
-from partwise.workflows.plan import Plan, Shape, granted_values, parse_bytes, refusal
+from partwise.workflows.plan import (
+    Plan,
+    Shape,
+    granted_values,
+    parse_bytes,
+    refusal,
+    wall_seconds,
+)
 
 if TYPE_CHECKING:
     from partwise.workflows.neighborhoods_options import NeighborhoodsOptions
@@ -23,7 +29,6 @@ _MB = 1_000_000
 _START, _WRITTEN_AT_ONCE = 250 * _MB, 200_000
 #: Seconds of CPU: per byte of the table, per cell, per cell of a triangulation, per value written.
 _BYTE, _CELL, _TRIANGLES, _VALUE = 1.5e-8, 1.5e-6, 5e-6, 1.1e-7
-_ALONE, _SHARED = 0.3, 0.45  # seconds of wall per second of CPU: on one thread, and shared
 
 _NOTE = (
     "estimates, not promises, from runs of 20,000 and 300,000 cells with about 20 neighbours each, "
@@ -64,7 +69,6 @@ def plan_neighborhoods(input: str | os.PathLike[str], *, options: NeighborhoodsO
         "count": 0.3 + n * (_TRIANGLES if options.neighborhood == "delaunay" else _CELL),
         "write and report": 0.7 + _VALUE * n * (p + 5),
     }
-    wall = _ALONE + _SHARED / resolve_threads(options.threads)
     stem = stem_of(path)
     files = {
         f"{stem}_neighborhoods.csv": "the types around each cell",
@@ -76,7 +80,7 @@ def plan_neighborhoods(input: str | os.PathLike[str], *, options: NeighborhoodsO
     return Plan(
         shape=shape,
         command=command_line("partwise neighborhoods", str(path), options),
-        seconds={stage: seconds * wall for stage, seconds in cpu.items()},
+        seconds=wall_seconds(cpu, options.threads),
         memory=memory,
         output_dir=Path(options.output_dir),
         files={**files, "report.html": "the report", "run.json": "versions, options, hashes"},

@@ -18,12 +18,14 @@ from partwise.io.opening import MEMORY_LIMIT
 from partwise.io.peek import peek
 from partwise.io.size import size_of
 from partwise.utils.memory import available_memory_bytes
+from partwise.utils.threads import resolve_threads
 from partwise.workflows.cells import is_cells
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "BASIS",
     "Plan",
     "Shape",
     "bytes_text",
@@ -33,8 +35,14 @@ __all__ = [
     "refusal",
     "seconds_text",
     "shape_of",
+    "wall_seconds",
 ]
 
+#: What the estimates of `cluster` rest on.
+BASIS = (
+    "estimates, not promises: memory from the arrays of each stage; time from one machine of two "
+    "cores, good to a factor of two or so"
+)
 #: Bytes of the whole process at the peak of each stage.
 Memory = dict[str, int]
 
@@ -42,6 +50,8 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)(I?)B?\s*", re.IGNORECASE)
 _TYPE = "cell_meta_cluster"
+#: Seconds of wall per second of CPU: on one thread, and shared.
+_ALONE, _SHARED = 0.3, 0.45
 _WITHOUT_DATA = 300_000_000  # bytes that Python and what the jobs import take
 
 
@@ -283,6 +293,18 @@ def bytes_text(n: int) -> str:
     ('4.1 GB', '83 MB')
     """
     return f"{n / 1e9:.1f} GB" if n >= 1e9 else f"{n / 1e6:.0f} MB"
+
+
+def wall_seconds(cpu: Mapping[str, float], threads: int | None) -> dict[str, float]:
+    """Return the seconds that stages take with some threads, from their CPU seconds.
+
+    Examples
+    --------
+    >>> wall_seconds({"read": 2.0}, 1)
+    {'read': 1.5}
+    """
+    wall = _ALONE + _SHARED / resolve_threads(threads)
+    return {stage: seconds * wall for stage, seconds in cpu.items()}
 
 
 def seconds_text(seconds: float) -> str:

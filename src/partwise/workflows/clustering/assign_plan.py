@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING
 
 from partwise.factorize.projection import restrict
 from partwise.io.opening import MEMORY_LIMIT, stem_of
-from partwise.utils.threads import resolve_threads
 from partwise.workflows.clustering.assign_input import Known, known_niches, table_options
 from partwise.workflows.clustering.assign_stages import CELLS
 from partwise.workflows.options import command_line
-from partwise.workflows.plan import Plan, Shape, granted_values, parse_bytes, refusal, shape_of
+from partwise.workflows.plan import (
+    BASIS,
+    Plan,
+    Shape,
+    granted_values,
+    parse_bytes,
+    refusal,
+    shape_of,
+    wall_seconds,
+)
 
 if TYPE_CHECKING:
     from partwise.workflows.clustering.options import ClusterOptions
@@ -35,12 +43,6 @@ _MEASURED_TOGETHER = 2**22  # values whose fit is measured together
 #: per cell and column that is written.
 _BYTE, _VALUE, _VALUES_MORE, _WRITTEN = 9e-9, 3.6e-9, 38, 9e-8
 _VOTE, _VOTE_OF_ALL, _AXES_OF_A_TREE = 3.1e-7, 1.3e-8, 12
-_ALONE, _SHARED = 0.3, 0.45  # seconds of wall per second of CPU: on one thread, and shared
-
-_NOTE = (
-    "estimates, not promises: memory from the arrays of each stage; time from one machine of two "
-    "cores, good to a factor of two or so"
-)
 
 
 def plan_assign(input: str | os.PathLike[str], *, options: ClusterOptions) -> Plan:
@@ -74,7 +76,7 @@ def plan_assign(input: str | os.PathLike[str], *, options: ClusterOptions) -> Pl
     if not shape.cells:  # types that the first rows do not show may come
         restrict(known.model, shape.features)
     streamed = shape.values > _granted(shape, used, known)
-    notes = [f"the {known.niches.n_clusters} niches of {known.path}", _NOTE]
+    notes = [f"the {known.niches.n_clusters} niches of {known.path}", BASIS]
     if streamed:
         notes.append("the values are read from disk in each pass, not held in memory")
     if not shape.exact:
@@ -173,8 +175,7 @@ def estimate_seconds(shape: Shape, options: ClusterOptions, known: Known) -> dic
         "assign": n * (_VOTE * axes**2 if axes <= _AXES_OF_A_TREE else _VOTE_OF_ALL * m),
         "write and report": 2.0 + _WRITTEN * n * (k + shape.n_ids + 3),
     }
-    wall = _ALONE + _SHARED / resolve_threads(options.threads)
-    return {stage: seconds * wall for stage, seconds in cpu.items()}
+    return wall_seconds(cpu, options.threads)
 
 
 def _granted(shape: Shape, options: ClusterOptions, known: Known) -> int:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from partwise.io.opening import MEMORY_LIMIT, stem_of
-from partwise.utils.threads import resolve_threads
 from partwise.workflows.clustering.settings import Setting, resolve_settings
 from partwise.workflows.options import command_line
 from partwise.workflows.plan import (
+    BASIS,
     Plan,
     Shape,
     granted_values,
@@ -23,6 +23,7 @@ from partwise.workflows.plan import (
     parse_bytes,
     refusal,
     shape_of,
+    wall_seconds,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ _LISTED, _LISTED_REPEATED = 9.2, 31  # bytes per neighbour listed: each row once
 _BYTE, _VALUE, _VALUES_MORE = 9e-9, 8.6e-9, 75
 _AXIS, _NEIGHBOR, _LINK, _VISITED = 0.93e-6, 3.6e-8, 1.55e-7, 10_000_000
 _NICHE, _WRITTEN = 4.4e-7, 9e-8
-_ALONE, _SHARED = 0.3, 0.45  # seconds of wall per second of CPU: on one thread, and shared
 
 
 def plan_cluster(input: str | os.PathLike[str], *, options: ClusterOptions) -> Plan:
@@ -88,7 +88,7 @@ def plan_cluster(input: str | os.PathLike[str], *, options: ClusterOptions) -> P
     shape = shape_of(path, options)
     granted = _granted(shape, options)
     streamed = shape.values > granted
-    notes = [_BASIS]
+    notes = [BASIS]
     if streamed:
         notes.append("the values are read from disk in each pass, not held in memory")
     if not shape.exact:
@@ -104,12 +104,6 @@ def plan_cluster(input: str | os.PathLike[str], *, options: ClusterOptions) -> P
         files=_files(stem_of(path), options),
         notes=tuple(notes),
     )
-
-
-_BASIS = (
-    "estimates, not promises: memory from the arrays of each stage; time from one machine of two "
-    "cores, good to a factor of two or so"
-)
 
 
 def memory_for_values(input: str | os.PathLike[str], options: ClusterOptions) -> int:
@@ -211,8 +205,7 @@ def estimate_seconds(shape: Shape, options: ClusterOptions) -> dict[str, float]:
         "niches": 0.2 + _NICHE * min(n, _CONTROL) * min(most, _WIDE) ** 2,
         "write and report": 2.0 + _WRITTEN * n * (most + shape.n_ids + 1),
     }
-    wall = _ALONE + _SHARED / resolve_threads(options.threads)
-    return {stage: seconds * wall for stage, seconds in cpu.items()}
+    return wall_seconds(cpu, options.threads)
 
 
 def _clustering(n: int, k: int, n_axes: int) -> float:

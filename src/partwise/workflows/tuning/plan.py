@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from partwise.io.opening import MEMORY_LIMIT, stem_of
-from partwise.utils.threads import resolve_threads
 from partwise.workflows.clustering.plan import visited_links
 from partwise.workflows.options import command_line
 from partwise.workflows.plan import (
@@ -19,6 +18,7 @@ from partwise.workflows.plan import (
     parse_bytes,
     refusal,
     shape_of,
+    wall_seconds,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _READ_START, _START = 340 * _MB, 430 * _MB  # what is loaded to read, and to mea
 #: Seconds of CPU per visited link and per cell, of each replicate; per number of factors.
 _LINK, _CELL, _FIT = 1.25e-7, 3e-6, 1.0
 _BYTE = 9e-9
-_ALONE, _SHARED = 0.3, 0.45  # seconds of wall per second of CPU: on one thread, and shared
 
 _NOTE = (
     "estimates, not promises, from runs of 20,000 to 200,000 cells on one machine of two cores; "
@@ -77,14 +76,13 @@ def plan_tune(input: str | os.PathLike[str], *, options: TuneOptions) -> Plan:
         * sum(_LINK * visited_links(cells, k) + _CELL * cells for k in grid.n_neighbors),
         "write and report": 2.0,
     }
-    wall = _ALONE + _SHARED / resolve_threads(options.threads)
     notes = [f"{points:,} settings on {cells:,} cells", _NOTE]
     if streamed:
         notes.append("the values are read from disk, not held in memory")
     return Plan(
         shape=shape,
         command=command_line("partwise tune", str(path), options),
-        seconds={stage: seconds * wall for stage, seconds in cpu.items()},
+        seconds=wall_seconds(cpu, options.threads),
         memory=_memory(shape, options, streamed=streamed),
         output_dir=Path(options.output_dir),
         files=_files(stem_of(path), options),
