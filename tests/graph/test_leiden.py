@@ -306,6 +306,34 @@ def test_whole_weights_in_half_the_memory_change_nothing():
     assert (short == long).all()
 
 
+@pytest.mark.parametrize(
+    ("n_iterations", "gains", "rounds"),
+    [
+        (1, [9.0, 5.0], 2),
+        (3, [9.0, 5.0, 5.0, 5.0], 4),
+        (3, [9.0, 0.009, 5.0], 2),  # less than 1e-4 of the total strength of 100
+        (3, [0.0, 5.0, 0.011, 0.009], 4),
+        (-1, [9.0, 1e-9, 1e-12, 0.0], 4),
+    ],
+)
+def test_first_round_is_plain_and_the_last_one_gains_little(
+    monkeypatch, n_iterations, gains, rounds
+):
+    refined, left = [], list(gains)
+
+    def iterate(level, gamma, labels, state, n_threads, **how):
+        refined.append(how.get("refined", True))
+        return labels, left.pop(0)
+
+    monkeypatch.setattr(_leiden_run, "_iterate", iterate)
+    graph = connectivities(neighbors(np.random.default_rng(1).random((50, 2)), 4))
+    loops, empty = np.empty(0), np.empty(0, np.float32)
+    strength = _leiden_graph.strengths(graph.indptr, graph.indices, empty, loops)
+    level = _leiden_run.Level(graph.indptr, graph.indices, empty, loops, strength, True)
+    _leiden_run.optimise(level, 0.01, 100.0, n_iterations=n_iterations, seed=(0, 0), n_threads=1)
+    assert refined == [False] + [True] * (rounds - 1)
+
+
 def test_pointers_go_beyond_32_bits():
     beyond = 2**31 + 5
     pointer = np.array([0, beyond, beyond + 2], dtype=np.int64)

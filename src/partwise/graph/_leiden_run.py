@@ -128,8 +128,8 @@ def optimise(
     """Run Leiden from the partition in single nodes.
 
     The first round merges whole communities, as Louvain's method does; only those after it cut
-    them into well-connected parts. From single nodes on, parts decide too early which nodes stay
-    together: see docs/decisions/033-leiden-begins-without-refinement.md.
+    them into well-connected parts. On large graphs of neighbours that ends higher, see
+    docs/decisions/033-leiden-begins-without-refinement.md.
 
     Parameters
     ----------

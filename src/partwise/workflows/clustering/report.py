@@ -384,8 +384,9 @@ def _methods(found: Findings) -> list[str]:
         f"{', each scaled to a sum of one' if options.normalize_usage else ''}, "
         f"weighted by how many cells share them, were joined to {rows.n_neighbors} nearest "
         f"neighbours ({options.metric}; {rows.method}, {recall}) and clustered by the Leiden "
-        f"algorithm (modularity, resolution {options.resolution:g} relative to the length of the "
-        f"graph's links, {rows.clustering.resolution:.3g} in its own terms), which gave "
+        f"algorithm, begun by a round without refinement (modularity, resolution "
+        f"{options.resolution:g} relative to the length of the graph's links, "
+        f"{rows.clustering.resolution:.3g} in its own terms), which gave "
         f"{rows.clustering.n_clusters + (found.small.n_clusters if found.small else 0)} clusters."
         + (f" Then {found.small.sentence}." if found.small and found.small.n_clusters else ""),
     ]
